@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What went wrong, for a person or a bus peer: a kind and a sentence that names the offending
+ * value. The one table that turns a kind into an errno and a D-Bus error name is in error.c. */
+#pragma once
+
+#include <stdint.h>
+
+/* The values cross the launcher's socket, so they stay as they are. */
+typedef enum ErrorKind {
+    ERROR_NONE = 0,
+    ERROR_FAILED = 1, /* none of the others */
+    ERROR_INVALID_ARGUMENT = 2,
+    ERROR_NOT_SUPPORTED = 3,
+    ERROR_ACCESS_DENIED = 4,
+    ERROR_LIMITS_EXCEEDED = 5,
+    ERROR_NO_MEMORY = 6,
+    ERROR_NO_SUCH_VM = 7,
+    ERROR_VM_EXISTS = 8,
+    ERROR_INVALID_STATE = 9,
+    ERROR_INVALID_CONFIG = 10,
+    ERROR_INVALID_FILE = 11,
+    ERROR_IMAGE_INVALID = 12,
+    ERROR_IMAGE_BUSY = 13,
+    ERROR_START_FAILED = 14,
+    ERROR_CONNECTION_REFUSED = 15,
+    ERROR_TIMED_OUT = 16,
+    ERROR_UNAVAILABLE = 17,
+    ERROR_KIND_MAX,
+} ErrorKind;
+
+typedef struct Error {
+    ErrorKind kind;
+    char *message; /* owned; NULL when out of memory: error_get_message() copes */
+} Error;
+
+#define ERROR_INIT                                                                                \
+    {                                                                                             \
+        .kind = ERROR_NONE, .message = NULL                                                       \
+    }
+
+/* Records @kind and the sentence and returns the kind's negative errno. @error may be NULL; one
+ * that is set already keeps what it says: the first cause wins. */
+int error_set(Error *error, ErrorKind kind, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The same for a failed system call: appends the text of @error_number (positive or negative)
+ * and returns it negative, whatever the kind's own errno is. */
+int error_set_errno(Error *error, ErrorKind kind, int error_number, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+void error_clear(Error *error);
+
+/* Moves @source, which may be clear, into @destination, which may be NULL. */
+void error_move(Error *destination, Error *source);
+
+/* The sentence; never NULL. */
+const char *error_get_message(const Error *error);
+
+int error_kind_to_errno(ErrorKind kind);
+
+/* org.virtualizationd1.Error.* or one of the standard names. */
+const char *error_kind_to_bus_name(ErrorKind kind);
+
+/* ERROR_FAILED for a name that is not in the table. */
+ErrorKind error_kind_from_bus_name(const char *name);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/fd.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SEALS_ALL (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+int fd_close(int fd)
+{
+    if (fd >= 0) {
+        int saved = errno;
+
+        (void)close(fd); /* Linux has released the number whatever close() says */
+        errno = saved;
+    }
+    return -EBADF;
+}
+
+void fd_close_many(int *fds, size_t n_fds)
+{
+    for (size_t i = 0; i < n_fds; i++)
+        fds[i] = fd_close(fds[i]);
+}
+
+int fd_get_access_mode(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0)
+        return -errno;
+
+    return flags & O_PATH ? O_PATH : flags & O_ACCMODE;
+}
+
+static int fd_change_flag(int fd, int get, int set, int flag, bool on)
+{
+    int flags = fcntl(fd, get);
+    if (flags < 0)
+        return -errno;
+
+    int changed = on ? flags | flag : flags & ~flag;
+    if (changed != flags && fcntl(fd, set, changed) < 0)
+        return -errno;
+    return 0;
+}
+
+int fd_set_nonblocking(int fd, bool nonblocking)
+{
+    return fd_change_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, nonblocking);
+}
+
+int fd_set_cloexec(int fd, bool cloexec)
+{
+    return fd_change_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, cloexec);
+}
+
+int fd_write_all(int fd, const void *data, size_t size)
+{
+    const char *rest = data;
+
+    while (size > 0) {
+        ssize_t n = write(fd, rest, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        rest += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+int memfd_new_sealed(const char *name, const void *data, size_t size, int *ret_fd)
+{
+    _cleanup_close_ int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -errno;
+
+    int r = fd_write_all(fd, data, size);
+    if (r < 0)
+        return r;
+
+    if (lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, SEALS_ALL) < 0)
+        return -errno;
+
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+int memfd_new_sealed_copy(const char *name, int source, size_t max_size, int *ret_fd)
+{
+    _cleanup_close_ int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -errno;
+
+    /* Read to the end, not to a size asked for earlier: the owner may be writing meanwhile. */
+    off_t offset = 0;
+    for (;;) {
+        if ((size_t)offset > max_size)
+            return -EFBIG;
+
+        ssize_t n = sendfile(fd, source, &offset, max_size - (size_t)offset + 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+    }
+
+    if (lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, SEALS_ALL) < 0)
+        return -errno;
+
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+bool memfd_is_sealed(int fd)
+{
+    int seals = fcntl(fd, F_GET_SEALS);
+
+    return seals >= 0 &&
+           (seals & (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)) ==
+               (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
+}

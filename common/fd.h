@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* File descriptors: ownership, access mode, whole reads and writes, sealed memory files. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/cleanup.h"
+
+#define _cleanup_close_ _cleanup_(fd_closep)
+
+/* Closes @fd unless it is negative; errno stays as it was. Returns -EBADF to assign back. */
+int fd_close(int fd);
+
+static inline void fd_closep(int *fd)
+{
+    (void)fd_close(*fd);
+}
+
+/* The descriptor in *@fd, which is left -EBADF: the caller owns it now. */
+static inline int take_fd(int *fd)
+{
+    int taken = *fd;
+
+    *fd = -9 /* -EBADF */;
+    return taken;
+}
+
+void fd_close_many(int *fds, size_t n_fds);
+
+/* O_RDONLY, O_WRONLY, O_RDWR or O_PATH; a negative errno for what is not an open descriptor. */
+int fd_get_access_mode(int fd);
+
+int fd_set_nonblocking(int fd, bool nonblocking);
+int fd_set_cloexec(int fd, bool cloexec);
+
+/* Writes all of @data or fails. The descriptor must be a blocking one. */
+int fd_write_all(int fd, const void *data, size_t size);
+
+/* A new read-only file in memory with these bytes that nobody can ever change. */
+int memfd_new_sealed(const char *name, const void *data, size_t size, int *ret_fd);
+
+/* A sealed copy of @source, which is at most @max_size bytes; its file offset stays untouched.
+ * -EFBIG when it is larger. */
+int memfd_new_sealed_copy(const char *name, int source, size_t max_size, int *ret_fd);
+
+/* True for a memory file whose bytes and size are sealed. */
+bool memfd_is_sealed(int fd);

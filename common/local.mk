@@ -1,0 +1,16 @@
+# Small libraries shared by all parts. Programs list these in their sources' library;
+# static guest programs compile common_sources with their own flags.
+common_sources = \
+	%D%/byte-ring.c %D%/byte-ring.h \
+	%D%/bytes.c %D%/bytes.h \
+	%D%/ckd.h \
+	%D%/cleanup.h \
+	%D%/error.c %D%/error.h \
+	%D%/fd.c %D%/fd.h \
+	%D%/fd-message.c %D%/fd-message.h \
+	%D%/log.c %D%/log.h \
+	%D%/program-path.c %D%/program-path.h \
+	%D%/text.c %D%/text.h
+
+noinst_LIBRARIES += libcommon.a
+libcommon_a_SOURCES = $(common_sources)

@@ -1,0 +1,9 @@
+# Messages between the parts, encoded and decoded without I/O.
+protocol_guest_sources = \
+	%D%/guest-message.c %D%/guest-message.h
+
+noinst_LIBRARIES += libprotocol.a
+libprotocol_a_SOURCES = \
+	$(protocol_guest_sources) \
+	%D%/broker-message.c %D%/broker-message.h \
+	%D%/vm-state.c %D%/vm-state.h
