@@ -2,6 +2,7 @@
 /* File descriptors: ownership, access mode, whole reads and writes, sealed memory files. */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -23,7 +24,7 @@ static inline int take_fd(int *fd)
 {
     int taken = *fd;
 
-    *fd = -9 /* -EBADF */;
+    *fd = -EBADF;
     return taken;
 }
 

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/supervisor-message.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "common/bytes.h"
+#include "common/text.h"
+
+static void put_i32(ByteWriter *writer, int32_t value)
+{
+    byte_writer_put_le32(writer, (uint32_t)value);
+}
+
+static void put_text(ByteWriter *writer, const char *text)
+{
+    size_t length = strlen(text);
+
+    byte_writer_put_le16(writer, (uint16_t)length);
+    byte_writer_put_bytes(writer, text, length);
+}
+
+static void put_record(ByteWriter *writer, const DeathRecord *record)
+{
+    byte_writer_put_le32(writer, record->reason);
+    byte_writer_put_le32(writer, record->initiator);
+    put_i32(writer, record->vmm_exit_code);
+    put_i32(writer, record->vmm_signal);
+    put_i32(writer, record->payload_exit_code);
+    put_i32(writer, record->payload_signal);
+    byte_writer_put_u8(writer, record->oom);
+    byte_writer_put_le64(writer, record->died_usec);
+    byte_writer_put_le64(writer, record->console_dropped);
+    byte_writer_put_le64(writer, record->payload_out_dropped);
+    put_text(writer, record->message);
+    put_text(writer, record->console_tail);
+    put_text(writer, record->vmm_tail);
+}
+
+size_t supervisor_message_encode(const SupervisorMessage *message,
+                                 uint8_t bytes[static SUPERVISOR_MESSAGE_SIZE_MAX])
+{
+    ByteWriter writer = byte_writer(bytes, SUPERVISOR_MESSAGE_SIZE_MAX);
+
+    byte_writer_put_le16(&writer, (uint16_t)message->type);
+    switch (message->type) {
+    case SUPERVISOR_LAUNCH:
+    case SUPERVISOR_FILES:
+    case SUPERVISOR_STOP:
+    case SUPERVISOR_KILL:
+        byte_writer_put_le32(&writer, message->value);
+        break;
+    case SUPERVISOR_CONNECT:
+    case SUPERVISOR_CONNECTED:
+        byte_writer_put_le32(&writer, message->id);
+        byte_writer_put_le32(&writer, message->value);
+        break;
+    case SUPERVISOR_REFUSED:
+        byte_writer_put_le32(&writer, message->error_kind);
+        put_text(&writer, message->text);
+        break;
+    case SUPERVISOR_RUNNING:
+        byte_writer_put_le32(&writer, message->value);
+        byte_writer_put_le64(&writer, message->time_usec);
+        break;
+    case SUPERVISOR_EVENT:
+        byte_writer_put_le64(&writer, message->event_number);
+        byte_writer_put_le64(&writer, message->time_usec);
+        byte_writer_put_le32(&writer, message->event);
+        put_i32(&writer, message->exit_code);
+        byte_writer_put_le32(&writer, message->error_code);
+        put_text(&writer, message->text);
+        break;
+    case SUPERVISOR_DIED:
+        byte_writer_put_le64(&writer, message->event_number);
+        put_record(&writer, &message->record);
+        break;
+    case SUPERVISOR_SUSPEND:
+    case SUPERVISOR_RESUME:
+    case SUPERVISOR_ACCEPTED:
+        break;
+    }
+    assert(byte_writer_finish(&writer) == 0); /* the texts are bounded by their arrays */
+    return writer.size;
+}
+
+static int get_i32(ByteReader *reader, int32_t min, int32_t max, int32_t *ret_value)
+{
+    uint32_t value;
+
+    if (byte_reader_get_le32(reader, &value) < 0 || (int32_t)value < min || (int32_t)value > max)
+        return -EBADMSG;
+
+    *ret_value = (int32_t)value;
+    return 0;
+}
+
+static int get_u32(ByteReader *reader, uint32_t min, uint32_t max, uint32_t *ret_value)
+{
+    if (byte_reader_get_le32(reader, ret_value) < 0 || *ret_value < min || *ret_value > max)
+        return -EBADMSG;
+    return 0;
+}
+
+/* Reads text into @text, an array of @max + 1 bytes. Escaped text has no control character but the
+ * newline. */
+static int get_text(ByteReader *reader, size_t max, char *text)
+{
+    uint16_t length;
+
+    if (byte_reader_get_le16(reader, &length) < 0 || length > max ||
+        byte_reader_get_bytes(reader, text, length) < 0)
+        return -EBADMSG;
+
+    text[length] = '\0';
+    if (!text_is_utf8(text, length))
+        return -EBADMSG;
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        if ((byte < 0x20 && byte != '\n') || byte == 0x7f)
+            return -EBADMSG;
+    }
+    return 0;
+}
+
+static int get_record(ByteReader *reader, DeathRecord *record)
+{
+    uint32_t reason, initiator;
+    uint8_t oom;
+
+    if (get_u32(reader, 0, DEATH_REASON_MAX - 1, &reason) < 0 ||
+        get_u32(reader, INITIATOR_GUEST, INITIATOR_MAX - 1, &initiator) < 0 ||
+        get_i32(reader, -1, 255, &record->vmm_exit_code) < 0 ||
+        get_i32(reader, 0, 64, &record->vmm_signal) < 0 ||
+        get_i32(reader, -1, 255, &record->payload_exit_code) < 0 ||
+        get_i32(reader, 0, 64, &record->payload_signal) < 0 ||
+        byte_reader_get_u8(reader, &oom) < 0 || oom > 1 ||
+        byte_reader_get_le64(reader, &record->died_usec) < 0 ||
+        byte_reader_get_le64(reader, &record->console_dropped) < 0 ||
+        byte_reader_get_le64(reader, &record->payload_out_dropped) < 0 ||
+        get_text(reader, SUPERVISOR_TEXT_MAX, record->message) < 0 ||
+        get_text(reader, SUPERVISOR_TAIL_MAX, record->console_tail) < 0 ||
+        get_text(reader, SUPERVISOR_TAIL_MAX, record->vmm_tail) < 0)
+        return -EBADMSG;
+
+    record->reason = (DeathReason)reason;
+    record->initiator = (DeathInitiator)initiator;
+    record->oom = oom;
+    /* The numbers of AVF's enum have gaps. */
+    return death_reason_to_string(record->reason) ? 0 : -EBADMSG;
+}
+
+static int get_event(ByteReader *reader, SupervisorMessage *message)
+{
+    uint32_t event, error_code;
+
+    if (byte_reader_get_le64(reader, &message->event_number) < 0 ||
+        byte_reader_get_le64(reader, &message->time_usec) < 0 ||
+        get_u32(reader, VM_EVENT_START, VM_EVENT_STOP, &event) < 0 ||
+        get_i32(reader, 0, 255, &message->exit_code) < 0 ||
+        get_u32(reader, 0, GUEST_ERROR_CODE_MAX - 1, &error_code) < 0 ||
+        get_text(reader, SUPERVISOR_TEXT_MAX, message->text) < 0)
+        return -EBADMSG;
+
+    message->event = (VmEvent)event;
+    message->error_code = (GuestErrorCode)error_code;
+    return 0;
+}
+
+static int get_body(ByteReader *reader, SupervisorMessage *message)
+{
+    uint32_t kind;
+
+    switch (message->type) {
+    case SUPERVISOR_LAUNCH:
+    case SUPERVISOR_FILES:
+    case SUPERVISOR_STOP:
+        return byte_reader_get_le32(reader, &message->value);
+    case SUPERVISOR_KILL:
+        return get_u32(reader, INITIATOR_GUEST, INITIATOR_MAX - 1, &message->value);
+    case SUPERVISOR_CONNECT:
+    case SUPERVISOR_CONNECTED:
+        if (byte_reader_get_le32(reader, &message->id) < 0)
+            return -EBADMSG;
+        return byte_reader_get_le32(reader, &message->value);
+    case SUPERVISOR_REFUSED:
+        if (get_u32(reader, ERROR_FAILED, ERROR_KIND_MAX - 1, &kind) < 0)
+            return -EBADMSG;
+        message->error_kind = (ErrorKind)kind;
+        return get_text(reader, SUPERVISOR_TEXT_MAX, message->text);
+    case SUPERVISOR_RUNNING:
+        if (byte_reader_get_le32(reader, &message->value) < 0)
+            return -EBADMSG;
+        return byte_reader_get_le64(reader, &message->time_usec);
+    case SUPERVISOR_EVENT:
+        return get_event(reader, message);
+    case SUPERVISOR_DIED:
+        if (byte_reader_get_le64(reader, &message->event_number) < 0)
+            return -EBADMSG;
+        return get_record(reader, &message->record);
+    case SUPERVISOR_SUSPEND:
+    case SUPERVISOR_RESUME:
+    case SUPERVISOR_ACCEPTED:
+        return 0;
+    }
+    return -EBADMSG;
+}
+
+int supervisor_message_decode(const uint8_t *bytes, size_t size, SupervisorMessage *ret_message)
+{
+    ByteReader reader = byte_reader(bytes, size);
+    uint16_t type;
+
+    if (byte_reader_get_le16(&reader, &type) < 0)
+        return -EBADMSG;
+
+    memset(ret_message, 0, sizeof(*ret_message));
+    ret_message->type = (SupervisorMessageType)type;
+    int r = get_body(&reader, ret_message);
+    if (r < 0)
+        return r;
+    return reader.size == 0 ? 0 : -EBADMSG;
+}
