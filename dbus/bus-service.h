@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A D-Bus service on libdbus and sd-event: a connection, objects with one interface each out of
+ * tables, properties with PropertiesChanged, ObjectManager at the root object, introspection from
+ * the interface XML, and callers known by the credentials the bus vouches for. */
+#pragma once
+
+#include <dbus/dbus.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+
+typedef struct BusService BusService;
+typedef struct BusObject BusObject;
+typedef struct BusCall BusCall;
+
+/* Who calls, as the bus daemon says (GetConnectionCredentials). */
+typedef struct BusCaller {
+    const char *name; /* unique bus name */
+    uid_t uid;
+    pid_t pid; /* 0: the bus does not know */
+} BusCaller;
+
+/* Either replies to @call, at once or, with bus_call_ref(), later, and returns 0; or returns the
+ * negative errno of error_set(@error), which becomes the reply. The arguments match the table's
+ * signature already. */
+typedef int (*BusMethodHandler)(void *object, BusCall *call, Error *error);
+
+typedef struct BusMethod {
+    const char *name;
+    const char *in;  /* signature of the arguments */
+    const char *out; /* signature of the reply */
+    BusMethodHandler handler;
+} BusMethod;
+
+/* Appends the value, of the table's type, to @variant. False when out of memory. */
+typedef bool (*BusPropertyGetter)(const void *object, DBusMessageIter *variant);
+
+typedef struct BusProperty {
+    const char *name;
+    const char *type;
+    BusPropertyGetter get;
+} BusProperty;
+
+typedef struct BusInterface {
+    const char *name;
+    const char *xml; /* the <interface> element */
+    const BusMethod *methods;
+    size_t n_methods;
+    const BusProperty *properties;
+    size_t n_properties;
+} BusInterface;
+
+typedef struct BusServiceHandlers {
+    /* The connection with this unique name, which had called before, is gone. */
+    void (*peer_gone)(void *userdata, const char *name);
+    /* The bus itself is gone. */
+    void (*disconnected)(void *userdata);
+} BusServiceHandlers;
+
+/* Connects to @bus, which is "system", "session" or an address, and attaches to @event. Blocks: for
+ * the time before the loop runs. */
+int bus_service_new(sd_event *event, const char *bus, int64_t priority,
+                    const BusServiceHandlers *handlers, void *userdata, BusService **ret_service,
+                    Error *error);
+BusService *bus_service_free(BusService *service);
+DEFINE_CLEANUP(BusService, bus_service_free);
+
+/* Takes @name and blocks until the bus has answered: objects are registered before. */
+int bus_service_request_name(BusService *service, const char *name, Error *error);
+
+/* Sends what is queued, blocking: for the end of the program. */
+void bus_service_flush(BusService *service);
+
+/* Registers @object of @interface at @path. The tables and @object outlive the result. Only the
+ * object made with @manager set answers GetManagedObjects, for all others. */
+int bus_object_new(BusService *service, const char *path, const BusInterface *interface,
+                   void *object, bool manager, BusObject **ret_object, Error *error);
+BusObject *bus_object_free(BusObject *object);
+
+/* InterfacesAdded and InterfacesRemoved for the object, from the manager's path. */
+void bus_object_announce(BusObject *object);
+void bus_object_announce_removal(BusObject *object);
+
+const char *bus_object_get_path(const BusObject *object);
+
+/* PropertiesChanged with the present values; @names ends with NULL. */
+void bus_object_emit_changed(BusObject *object, const char *const *names);
+
+/* A signal of the object's interface; the arguments as for dbus_message_append_args(). */
+void bus_object_emit_signal(BusObject *object, const char *name, int first_type, ...);
+
+BusCall *bus_call_ref(BusCall *call);
+BusCall *bus_call_unref(BusCall *call);
+DEFINE_CLEANUP(BusCall, bus_call_unref);
+
+DBusMessage *bus_call_get_message(const BusCall *call);
+const BusCaller *bus_call_get_caller(const BusCall *call);
+BusService *bus_call_get_service(const BusCall *call);
+
+/* The reply with these arguments, as for dbus_message_append_args(). */
+void bus_call_reply(BusCall *call, int first_type, ...);
+
+/* Sends @reply, made by bus_call_new_reply(), and consumes it. NULL, which is what an allocation
+ * that failed leaves, is answered with NoMemory. */
+DBusMessage *bus_call_new_reply(BusCall *call);
+void bus_call_send(BusCall *call, DBusMessage *reply);
+
+void bus_call_reply_error(BusCall *call, const Error *error);
