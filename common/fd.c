@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -28,6 +30,25 @@ void fd_close_many(int *fds, size_t n_fds)
         fds[i] = fd_close(fds[i]);
 }
 
+void fd_close_all_but(const int *keep, size_t n_keep, int also)
+{
+    int next = STDERR_FILENO + 1;
+
+    for (;;) {
+        int lowest = also >= next ? also : INT_MAX;
+
+        for (size_t i = 0; i < n_keep; i++) {
+            if (keep[i] >= next && keep[i] < lowest)
+                lowest = keep[i];
+        }
+        if (lowest > next)
+            (void)close_range((unsigned)next, (unsigned)lowest - 1, 0); /* needs Linux 5.9 */
+        if (lowest == INT_MAX)
+            return;
+        next = lowest + 1;
+    }
+}
+
 int fd_get_access_mode(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
@@ -35,6 +56,19 @@ int fd_get_access_mode(int fd)
         return -errno;
 
     return flags & O_PATH ? O_PATH : flags & O_ACCMODE;
+}
+
+int fd_reopen(int fd, int flags, int *ret_fd)
+{
+    char path[sizeof("/proc/self/fd/-2147483648")];
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* the array is large enough */
+    int reopened = open(path, flags | O_CLOEXEC | O_NOCTTY);
+    if (reopened < 0)
+        return -errno;
+
+    *ret_fd = reopened;
+    return 0;
 }
 
 static int fd_change_flag(int fd, int get, int set, int flag, bool on)

@@ -30,8 +30,16 @@ static inline int take_fd(int *fd)
 
 void fd_close_many(int *fds, size_t n_fds);
 
+/* Closes every descriptor above standard error but those in @keep and @also; negative ones in there
+ * are ignored. */
+void fd_close_all_but(const int *keep, size_t n_keep, int also);
+
 /* O_RDONLY, O_WRONLY, O_RDWR or O_PATH; a negative errno for what is not an open descriptor. */
 int fd_get_access_mode(int fd);
+
+/* A new open file description of the file behind @fd, with @flags as for open(2); close-on-exec.
+ * Needs /proc, and the right to open the file anew. Sockets cannot be re-opened (-ENXIO). */
+int fd_reopen(int fd, int flags, int *ret_fd);
 
 int fd_set_nonblocking(int fd, bool nonblocking);
 int fd_set_cloexec(int fd, bool cloexec);

@@ -1,1 +1,19 @@
-# filled below
+# The launcher: listener, launch, stub, supervisor, VMM back ends.
+noinst_LIBRARIES += liblauncher.a
+liblauncher_a_SOURCES = \
+	%D%/broker.c %D%/broker.h \
+	%D%/drop.c %D%/drop.h \
+	%D%/guest-link.c %D%/guest-link.h \
+	%D%/launch-request.c %D%/launch-request.h \
+	%D%/launch.c %D%/launch.h \
+	%D%/listener.c %D%/listener.h \
+	%D%/output.c %D%/output.h \
+	%D%/qemu-command.c %D%/qemu-control.c %D%/qemu.h \
+	%D%/stub.c %D%/stub.h \
+	%D%/supervisor.c %D%/supervisor.h \
+	%D%/vm-uid.c %D%/vm-uid.h \
+	%D%/vmm.c %D%/vmm.h
+
+pkglibexec_PROGRAMS += programs/vmm-launcher
+programs_vmm_launcher_SOURCES = %D%/main.c
+programs_vmm_launcher_LDADD = liblauncher.a libprotocol.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS)

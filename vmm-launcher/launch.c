@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* In order: receive and check the request; re-open and lock what it brings; make the sockets
+ * between VMM, vsock-device and supervisor; start both behind the stub; drop every privilege;
+ * supervise. Nothing that the VMM or the guest wrote is read before the drop. */
+#include "vmm-launcher/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/fd-message.h"
+#include "common/fd.h"
+#include "common/kvm.h"
+#include "common/log.h"
+#include "common/program-path.h"
+#include "common/text.h"
+#include "protocol/supervisor-message.h"
+#include "vmm-launcher/drop.h"
+#include "vmm-launcher/launch-request.h"
+#include "vmm-launcher/output.h"
+#include "vmm-launcher/stub.h"
+#include "vmm-launcher/supervisor.h"
+#include "vmm-launcher/vm-uid.h"
+
+/* A kernel or initrd that has to be copied into memory. */
+#define BOOT_FILE_SIZE_MAX (UINT64_C(1) << 30)
+
+typedef struct Launch {
+    int connection;
+    LaunchRequest request;
+    uid_t uid;
+    int uid_lock;
+    int *disk_locks; /* descriptions that hold the locks of disk images */
+    size_t n_disk_locks;
+    bool use_kvm;
+    gid_t device_gid;
+    VmmCommand vmm;
+    VmmCommand vsock_device;
+    int stub_pidfd;
+    int stderr_write, stub_report_write;
+    SupervisorSetup setup;
+} Launch;
+
+static int check_disk_files(Launch *launch, Error *error)
+{
+    const LaunchSpec *spec = &launch->request.spec;
+
+    for (size_t i = 0; i < spec->n_disks; i++) {
+        for (size_t j = 0; j < spec->disks[i].n_regions; j++) {
+            int mode = fd_get_access_mode(launch->request.fds[spec->disks[i].regions[j].fd_index]);
+
+            /* The launcher re-opens files with its own rights: never with more than the client
+             * has shown to have. */
+            if (mode != O_RDWR && (spec->disks[i].writable || mode != O_RDONLY))
+                return error_set(error, ERROR_INVALID_FILE,
+                                 "a file of disk %zu is not open for %s", i,
+                                 spec->disks[i].writable ? "reading and writing" : "reading");
+        }
+    }
+    return 0;
+}
+
+/* Keeps others off an image: exclusively off one that the VM writes. The lock is on a description
+ * of its own, so that the VMM has no way to release it. */
+static int lock_image(Launch *launch, int fd, bool writable, Error *error)
+{
+    struct flock lock = { .l_type = writable ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET };
+    struct stat status;
+    _cleanup_close_ int locked = -EBADF;
+
+    if (fstat(fd, &status) < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot look at a disk image");
+    if (!S_ISREG(status.st_mode) || memfd_is_sealed(fd))
+        return 0;
+    int r = fd_reopen(fd, writable ? O_RDWR : O_RDONLY, &locked);
+    if (r < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot open a disk image anew");
+    if (fcntl(locked, F_OFD_SETLK, &lock) < 0)
+        return error_set(error, ERROR_IMAGE_BUSY,
+                         "a %s disk image (inode %ju) is in use by another process",
+                         writable ? "writable" : "read-only", (uintmax_t)status.st_ino);
+
+    launch->disk_locks[launch->n_disk_locks++] = take_fd(&locked);
+    return 0;
+}
+
+static int lock_images(Launch *launch, Error *error)
+{
+    const LaunchSpec *spec = &launch->request.spec;
+    size_t n_regions = 0;
+
+    for (size_t i = 0; i < spec->n_disks; i++)
+        n_regions += spec->disks[i].n_regions;
+    launch->disk_locks = calloc(n_regions + 1, sizeof(int));
+    if (!launch->disk_locks)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+
+    for (size_t i = 0; i < spec->n_disks; i++) {
+        const LaunchDisk *disk = &spec->disks[i];
+
+        for (size_t j = 0; j < disk->n_regions; j++) {
+            int fd = launch->request.fds[disk->regions[j].fd_index];
+            int r = lock_image(launch, fd, disk->writable, error);
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+/* Makes sure that the VM's uid can read the file, and nobody but root can change it meanwhile. */
+static int secure_boot_file(Launch *launch, uint16_t index, const char *what, Error *error)
+{
+    struct stat status;
+    int copy;
+
+    if (index == LAUNCH_SPEC_NO_FD)
+        return 0;
+    int *fd = &launch->request.fds[index];
+    if (fstat(*fd, &status) < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot look at the %s", what);
+    if (memfd_is_sealed(*fd) ||
+        (S_ISREG(status.st_mode) && status.st_uid == 0 && (status.st_mode & 0022) == 0 &&
+         (status.st_mode & 0004) != 0))
+        return 0;
+
+    int r = memfd_new_sealed_copy(what, *fd, BOOT_FILE_SIZE_MAX, &copy);
+    if (r < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot copy the %s", what);
+    (void)fd_close(*fd);
+    *fd = copy;
+    return 0;
+}
+
+static int open_output(Launch *launch, uint16_t index, const char *what, int *ret_fd, Error *error)
+{
+    if (index == LAUNCH_SPEC_NO_FD)
+        return 0;
+    int r = output_open(launch->request.fds[index], ret_fd);
+    if (r < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot write to %s", what);
+    return 0;
+}
+
+static int open_channels(Launch *launch, Error *error)
+{
+    const LaunchSpec *spec = &launch->request.spec;
+    SupervisorSetup *setup = &launch->setup;
+
+    int r = open_output(launch, spec->console_out, "console-out", &setup->console_out, error);
+    if (r < 0)
+        return r;
+    r = open_output(launch, spec->log, "log", &setup->log, error);
+    if (r < 0)
+        return r;
+    r = open_output(launch, spec->payload_out, "payload-out", &setup->payload_out, error);
+    if (r < 0)
+        return r;
+    if (spec->console_in != LAUNCH_SPEC_NO_FD)
+        setup->console_in = take_fd(&launch->request.fds[spec->console_in]);
+    return 0;
+}
+
+static int choose_accelerator(Launch *launch, Error *error)
+{
+    LaunchAccelerator wanted = launch->request.spec.accelerator;
+    struct stat status;
+    const char *reason;
+
+    bool usable = wanted != ACCELERATOR_TCG && kvm_is_usable(&reason);
+    if (wanted == ACCELERATOR_KVM && !usable)
+        return error_set(error, ERROR_NOT_SUPPORTED, "KVM cannot be used: %s", reason);
+    launch->use_kvm = usable;
+    /* The VMM opens the device by path, with the rights of the group that it belongs to. */
+    if (usable && stat("/dev/kvm", &status) == 0)
+        launch->device_gid = status.st_gid;
+    return 0;
+}
+
+static int make_pair(int type, int *ret_supervisor_end, int *ret_other_end, Error *error)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0)
+        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot make a socket pair");
+    *ret_supervisor_end = pair[0];
+    *ret_other_end = pair[1];
+    return 0;
+}
+
+static int build_vsock_device(Launch *launch, int vhost_end, int broker_end, Error *error)
+{
+    VmmCommand *command = &launch->vsock_device;
+    _cleanup_free_ char *path = NULL;
+    int number;
+
+    int r = vmm_command_take_fd(command, vhost_end, &number);
+    int broker_result = vmm_command_take_fd(command, broker_end, &number);
+    if (r >= 0)
+        r = broker_result;
+    if (r >= 0)
+        r = program_dup_sibling_path("vsock-device", &path);
+    if (r >= 0)
+        r = vmm_command_add(command, "%s", path);
+    if (r >= 0)
+        r = vmm_command_add(command, "--guest-cid=%u", launch->request.spec.cid);
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r, "cannot prepare vsock-device");
+    return 0;
+}
+
+static int build_commands(Launch *launch, Error *error)
+{
+    SupervisorSetup *setup = &launch->setup;
+    VmmMachine machine = { .spec = &launch->request.spec,
+                           .fds = launch->request.fds,
+                           .use_kvm = launch->use_kvm,
+                           .control = -EBADF,
+                           .console = -EBADF,
+                           .vhost_vsock = -EBADF };
+    int vhost_end = -EBADF, broker_end = -EBADF, stderr_pipe[2];
+
+    int r = make_pair(SOCK_STREAM, &setup->control, &machine.control, error);
+    if (r >= 0)
+        r = make_pair(SOCK_STREAM, &setup->console, &machine.console, error);
+    if (r >= 0)
+        r = make_pair(SOCK_STREAM, &vhost_end, &machine.vhost_vsock, error);
+    if (r >= 0)
+        r = make_pair(SOCK_SEQPACKET, &setup->broker, &broker_end, error);
+    if (r >= 0)
+        r = make_pair(SOCK_SEQPACKET, &setup->stub_report, &launch->stub_report_write, error);
+    if (r >= 0 && pipe2(stderr_pipe, O_CLOEXEC) < 0)
+        r = error_set_errno(error, ERROR_START_FAILED, errno, "cannot make a pipe");
+    if (r >= 0) {
+        setup->vmm_stderr = stderr_pipe[0];
+        launch->stderr_write = stderr_pipe[1];
+        r = setup->backend->build_command(&machine, &launch->vmm, error);
+    }
+    if (r >= 0)
+        return build_vsock_device(launch, vhost_end, broker_end, error);
+
+    (void)fd_close(machine.control);
+    (void)fd_close(machine.console);
+    (void)fd_close(machine.vhost_vsock);
+    (void)fd_close(vhost_end);
+    (void)fd_close(broker_end);
+    return r;
+}
+
+static int prepare(Launch *launch, Error *error)
+{
+    const LaunchSpec *spec = &launch->request.spec;
+
+    int r = check_disk_files(launch, error);
+    if (r < 0)
+        return r;
+    r = lock_images(launch, error);
+    if (r < 0)
+        return r;
+    r = secure_boot_file(launch, spec->kernel, "kernel", error);
+    if (r < 0)
+        return r;
+    r = secure_boot_file(launch, spec->initrd, "initrd", error);
+    if (r < 0)
+        return r;
+    r = secure_boot_file(launch, spec->bootloader, "bootloader", error);
+    if (r < 0)
+        return r;
+    r = open_channels(launch, error);
+    if (r < 0)
+        return r;
+    r = choose_accelerator(launch, error);
+    if (r < 0)
+        return r;
+    r = vm_uid_acquire(&launch->uid, &launch->uid_lock, error);
+    if (r < 0)
+        return r;
+    return build_commands(launch, error);
+}
+
+static int start(Launch *launch, Error *error)
+{
+    const LaunchSpec *spec = &launch->request.spec;
+    pid_t pids[STUB_PROGRAM_MAX];
+    const StubPlan plan = {
+        .commands = { [STUB_VMM] = &launch->vmm, [STUB_VSOCK_DEVICE] = &launch->vsock_device },
+        .stderr_fd = launch->stderr_write,
+        .report_fd = launch->stub_report_write,
+        .kill_fd = spec->stub_socket == LAUNCH_SPEC_NO_FD ? -EBADF
+                                                          : launch->request.fds[spec->stub_socket],
+        .uid_lock_fd = launch->uid_lock,
+        .uid = launch->uid,
+        .device_gid = launch->device_gid,
+    };
+
+    int r = stub_start(&plan, &launch->setup.stub_pidfd, pids, error);
+    if (r < 0)
+        return r;
+    launch->setup.vmm_pid = pids[STUB_VMM];
+    return 0;
+}
+
+static void send_answer(int connection, const Error *error)
+{
+    SupervisorMessage message = { .type = SUPERVISOR_ACCEPTED };
+    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
+
+    if (error->kind != ERROR_NONE) {
+        const char *sentence = error_get_message(error);
+
+        message.type = SUPERVISOR_REFUSED;
+        message.error_kind = error->kind;
+        text_escape(sentence, strlen(sentence), message.text, sizeof(message.text));
+    }
+    size_t size = supervisor_message_encode(&message, bytes);
+    int r = fd_message_send(connection, bytes, size, NULL, 0);
+    if (r < 0)
+        log_warning("the daemon does not take the answer: %s", strerror(-r));
+}
+
+/* Closes what only the VM's programs and the stub hold from now on. */
+static void release_vm_ends(Launch *launch)
+{
+    vmm_command_deinit(&launch->vmm);
+    vmm_command_deinit(&launch->vsock_device);
+    launch->stderr_write = fd_close(launch->stderr_write);
+    launch->stub_report_write = fd_close(launch->stub_report_write);
+    fd_close_many(launch->request.fds, launch->request.n_fds);
+}
+
+static void launch_deinit(Launch *launch)
+{
+    SupervisorSetup *setup = &launch->setup;
+    int *const fds[] = {
+        &launch->uid_lock, &setup->stub_pidfd, &setup->stub_report, &setup->control,
+        &setup->console,   &setup->broker,     &setup->vmm_stderr,  &setup->console_out,
+        &setup->console_in, &setup->log,       &setup->payload_out, &launch->connection,
+    };
+
+    release_vm_ends(launch);
+    for (size_t i = 0; i < ELEMENTS_OF(fds); i++)
+        *fds[i] = fd_close(*fds[i]);
+    fd_close_many(launch->disk_locks, launch->n_disk_locks);
+    free(launch->disk_locks);
+    launch_request_deinit(&launch->request);
+}
+
+/* Becomes the supervisor. After this nothing is left of root. */
+static int become_supervisor(Launch *launch, Error *error)
+{
+    release_vm_ends(launch);
+    int r = drop_privileges(launch->uid, 0);
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r, "cannot drop privileges");
+    /* The VMM has the same uid: it must not reach into this process. */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot become undumpable");
+    (void)prctl(PR_SET_NAME, "vm-supervisor");
+    return 0;
+}
+
+int launch_serve(int connection)
+{
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+    _cleanup_(launch_deinit) Launch launch = {
+        .connection = connection,
+        .uid_lock = -EBADF,
+        .stderr_write = -EBADF,
+        .stub_report_write = -EBADF,
+        .setup = { .backend = &vmm_backend_qemu,
+                   .connection = -EBADF,
+                   .stub_pidfd = -EBADF,
+                   .stub_report = -EBADF,
+                   .control = -EBADF,
+                   .console = -EBADF,
+                   .broker = -EBADF,
+                   .vmm_stderr = -EBADF,
+                   .console_out = -EBADF,
+                   .console_in = -EBADF,
+                   .log = -EBADF,
+                   .payload_out = -EBADF,
+                   .uid_lock = -EBADF },
+    };
+
+    if (geteuid() != 0)
+        (void)error_set(&error, ERROR_NOT_SUPPORTED,
+                        "vmm-launcher runs as uid %u, but gives each VM a uid of its own: "
+                        "start it as root",
+                        geteuid());
+    int r = error.kind != ERROR_NONE ? -EPERM : 0;
+    if (r >= 0)
+        r = launch_request_receive(connection, &launch.request, &error);
+    if (r >= 0)
+        r = prepare(&launch, &error);
+    if (r >= 0)
+        r = start(&launch, &error);
+    if (r >= 0)
+        r = become_supervisor(&launch, &error);
+    send_answer(connection, &error);
+    if (r < 0) {
+        log_error("%s", error_get_message(&error));
+        return EXIT_FAILURE;
+    }
+
+    launch.setup.spec = &launch.request.spec;
+    launch.setup.connection = take_fd(&launch.connection);
+    launch.setup.uid_lock = take_fd(&launch.uid_lock);
+    return supervisor_run(&launch.setup) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

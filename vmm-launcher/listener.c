@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A launcher is a fresh execution of this program, not a fork of the listener: each VM's supervisor
+ * gets its own address space layout, and systemd's socket activation starts it the same way. */
+#include "vmm-launcher/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "common/log.h"
+#include "vmm-launcher/vm-uid.h"
+
+#define GRACE_USEC UINT64_C(5000000)
+#define BACKLOG    128
+
+typedef struct Listener {
+    sd_event *event;
+    int directory;
+    int lock;
+    sd_event_source *socket_io, *presence_io, *grace, *sigterm, *sigint;
+    size_t n_launchers;
+    size_t n_daemons;
+    bool ending; /* a daemon has said that none will follow */
+} Listener;
+
+static int on_grace(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)source;
+    (void)usec;
+    return sd_event_exit(userdata, 0);
+}
+
+static void check_idle(Listener *listener)
+{
+    listener->grace = sd_event_source_disable_unref(listener->grace);
+    if (listener->n_launchers > 0 || listener->n_daemons > 0)
+        return;
+    if (listener->ending ||
+        sd_event_add_time_relative(listener->event, &listener->grace, CLOCK_MONOTONIC, GRACE_USEC,
+                                   0, on_grace, listener->event) < 0)
+        (void)sd_event_exit(listener->event, 0);
+}
+
+static int on_launcher_end(sd_event_source *source, const siginfo_t *info, void *userdata)
+{
+    Listener *listener = userdata;
+
+    if (info->si_code != CLD_EXITED)
+        log_warning("launcher %d was ended by signal %d", info->si_pid, info->si_status);
+    listener->n_launchers--;
+    sd_event_source_disable_unref(source);
+    check_idle(listener);
+    return 0;
+}
+
+static int spawn_launcher(int connection, pid_t *ret_pid)
+{
+    char *const arguments[] = { (char[]){ "vmm-launcher" }, (char[]){ "--connection-fd=3" }, NULL };
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+
+    sigemptyset(&none);
+    sigfillset(&all);
+    int r = posix_spawn_file_actions_init(&actions);
+    if (r != 0)
+        return -r;
+    r = posix_spawnattr_init(&attributes);
+    if (r != 0) {
+        posix_spawn_file_actions_destroy(&actions);
+        return -r;
+    }
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                    POSIX_SPAWN_SETSID);
+    (void)posix_spawnattr_setsigmask(&attributes, &none);
+    (void)posix_spawnattr_setsigdefault(&attributes, &all);
+    r = posix_spawn_file_actions_adddup2(&actions, connection, 3);
+    if (r == 0)
+        r = posix_spawn_file_actions_addclosefrom_np(&actions, 4);
+    if (r == 0)
+        r = posix_spawn(ret_pid, "/proc/self/exe", &actions, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return -r;
+}
+
+static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    Listener *listener = userdata;
+    sd_event_source *child = NULL;
+    pid_t pid;
+
+    (void)source;
+    (void)revents;
+    _cleanup_close_ int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    if (connection < 0)
+        return 0; /* it has gone, or there are no descriptors: the daemon sees the silence */
+
+    int r = spawn_launcher(connection, &pid);
+    if (r < 0) {
+        log_error("cannot start a launcher: %s", strerror(-r));
+        return 0;
+    }
+    r = sd_event_add_child(listener->event, &child, pid, WEXITED, on_launcher_end, listener);
+    if (r < 0) {
+        log_error("cannot watch launcher %d: %s", pid, strerror(-r));
+        return 0;
+    }
+    (void)sd_event_source_set_description(child, "launcher");
+    listener->n_launchers++;
+    check_idle(listener);
+    return 0;
+}
+
+static int on_daemon(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    Listener *listener = userdata;
+    char byte;
+
+    (void)revents;
+    ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT);
+    if (n > 0)
+        listener->ending = true;
+    if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+        return 0;
+
+    listener->n_daemons--;
+    sd_event_source_disable_unref(source);
+    check_idle(listener);
+    return 0;
+}
+
+static int on_presence(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    Listener *listener = userdata;
+    sd_event_source *daemon = NULL;
+
+    (void)source;
+    (void)revents;
+    _cleanup_close_ int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    if (connection < 0 ||
+        sd_event_add_io(listener->event, &daemon, connection, EPOLLIN, on_daemon, listener) < 0)
+        return 0;
+
+    (void)sd_event_source_set_description(daemon, "daemon");
+    (void)sd_event_source_set_io_fd_own(daemon, true);
+    (void)take_fd(&connection);
+    listener->n_daemons++;
+    listener->ending = false;
+    check_idle(listener);
+    return 0;
+}
+
+static int add_socket(Listener *listener, const char *name, uid_t user, sd_event_io_handler_t handler,
+                      sd_event_source **ret_source)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+
+    /* Through the directory's descriptor: a runtime directory's path may be longer than a socket
+     * address. We hold the lock, so what is there is a dead listener's. */
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s",
+                   listener->directory, name);
+    if (unlinkat(listener->directory, name, 0) < 0 && errno != ENOENT)
+        return -errno;
+    mode_t mask = umask(0177);
+    int bound = bind(fd, (struct sockaddr *)&address, sizeof(address));
+    int bind_errno = errno;
+    umask(mask);
+    if (bound < 0)
+        return -bind_errno;
+    if (fchownat(listener->directory, name, user, (gid_t)-1, AT_SYMLINK_NOFOLLOW) < 0 ||
+        listen(fd, BACKLOG) < 0)
+        return -errno;
+
+    int r = sd_event_add_io(listener->event, ret_source, fd, EPOLLIN, handler, listener);
+    if (r < 0)
+        return r;
+    (void)sd_event_source_set_description(*ret_source, name);
+    (void)sd_event_source_set_io_fd_own(*ret_source, true);
+    (void)take_fd(&fd);
+    return 0;
+}
+
+static int take_lock(Listener *listener, const char *directory)
+{
+    if (mkdir(directory, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    listener->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (listener->directory < 0)
+        return -errno;
+    listener->lock = openat(listener->directory, LISTENER_LOCK,
+                            O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (listener->lock < 0 || flock(listener->lock, LOCK_EX | LOCK_NB) < 0)
+        return -errno;
+    return 0;
+}
+
+static int set_up(Listener *listener, const ListenerOptions *options)
+{
+    sigset_t handled;
+
+    sigemptyset(&handled);
+    sigaddset(&handled, SIGCHLD);
+    sigaddset(&handled, SIGTERM);
+    sigaddset(&handled, SIGINT);
+    if (sigprocmask(SIG_BLOCK, &handled, NULL) < 0)
+        return -errno;
+
+    int r = sd_event_new(&listener->event);
+    if (r < 0)
+        return r;
+    r = sd_event_add_signal(listener->event, &listener->sigterm, SIGTERM, NULL, NULL);
+    if (r < 0)
+        return r;
+    r = sd_event_add_signal(listener->event, &listener->sigint, SIGINT, NULL, NULL);
+    if (r < 0)
+        return r;
+    r = add_socket(listener, LISTENER_SOCKET, options->user, on_connection, &listener->socket_io);
+    if (r < 0)
+        return r;
+    r = add_socket(listener, LISTENER_PRESENCE, options->user, on_presence,
+                   &listener->presence_io);
+    if (r < 0)
+        return r;
+    check_idle(listener);
+    return 0;
+}
+
+static void tear_down(Listener *listener)
+{
+    sd_event_source **const sources[] = { &listener->socket_io, &listener->presence_io,
+                                          &listener->grace, &listener->sigterm,
+                                          &listener->sigint };
+
+    for (size_t i = 0; i < ELEMENTS_OF(sources); i++)
+        *sources[i] = sd_event_source_disable_unref(*sources[i]);
+    sd_event_unref(listener->event);
+    (void)fd_close(listener->lock);
+    (void)fd_close(listener->directory);
+}
+
+/* What nobody can be connected to any more goes, the lock last: after it another may begin. */
+static void remove_files(const Listener *listener)
+{
+    (void)unlinkat(listener->directory, LISTENER_SOCKET, 0);
+    (void)unlinkat(listener->directory, LISTENER_PRESENCE, 0);
+    (void)unlinkat(listener->directory, LISTENER_LOCK, 0);
+    vm_uid_remove_lock_file();
+}
+
+int listener_run(const ListenerOptions *options)
+{
+    _cleanup_(tear_down) Listener listener = { .directory = -EBADF, .lock = -EBADF };
+    _cleanup_close_ int ready_fd = options->ready_fd;
+
+    int r = take_lock(&listener, options->directory);
+    if (r == -EWOULDBLOCK)
+        return 0;
+    if (r >= 0)
+        r = set_up(&listener, options);
+    if (r < 0) {
+        log_error("cannot listen in %s: %s", options->directory, strerror(-r));
+        return r;
+    }
+
+    if (ready_fd >= 0 && write(ready_fd, "\n", 1) < 0)
+        log_debug("nobody waits for the listener");
+    ready_fd = fd_close(ready_fd);
+    r = sd_event_loop(listener.event);
+    remove_files(&listener);
+    return r;
+}

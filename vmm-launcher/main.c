@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "common/log.h"
+#include "common/text.h"
+#include "config.h"
+#include "vmm-launcher/launch.h"
+#include "vmm-launcher/listener.h"
+
+#define NOFILE_WANTED 4096
+
+typedef struct Options {
+    uint64_t connection_fd; /* 0: none */
+    uint64_t user;
+    uint64_t ready_fd; /* 0: none */
+    const char *directory;
+} Options;
+
+static void print_help(void)
+{
+    puts("Usage: vmm-launcher --connection-fd=N\n"
+         "       vmm-launcher --listen=DIRECTORY --user=UID [--ready-fd=N]\n"
+         "\n"
+         "Starts virtual machines for virtualizationd, which runs it; not for use by hand.\n"
+         "\n"
+         "      --connection-fd=N   serve one launch on this connected socket\n"
+         "      --listen=DIRECTORY  serve each connection to DIRECTORY/socket by a launcher\n"
+         "      --user=UID          who may connect\n"
+         "      --ready-fd=N        write a line to N once connections are taken\n"
+         "  -h, --help              show this help\n"
+         "      --version           show the version");
+}
+
+static int parse_number(const char *option, const char *text, uint64_t max, uint64_t *ret_value)
+{
+    int r = text_parse_u64(text, max, ret_value);
+
+    if (r < 0)
+        fprintf(stderr, "vmm-launcher: --%s takes a number up to %ju, not '%s'\n", option,
+                (uintmax_t)max, text);
+    return r;
+}
+
+/* 1: go on; 0: done; negative: wrong usage. */
+static int parse_options(int argc, char **argv, Options *options)
+{
+    enum { CONNECTION_FD = 256, LISTEN, USER, READY_FD, VERSION_OPTION };
+    static const struct option table[] = {
+        { "connection-fd", required_argument, NULL, CONNECTION_FD },
+        { "listen", required_argument, NULL, LISTEN },
+        { "user", required_argument, NULL, USER },
+        { "ready-fd", required_argument, NULL, READY_FD },
+        { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, VERSION_OPTION },
+        { NULL, 0, NULL, 0 },
+    };
+    int option, r = 0;
+
+    while (r >= 0 && (option = getopt_long(argc, argv, "h", table, NULL)) >= 0) {
+        switch (option) {
+        case CONNECTION_FD:
+            r = parse_number("connection-fd", optarg, INT32_MAX, &options->connection_fd);
+            break;
+        case LISTEN:
+            options->directory = optarg;
+            break;
+        case USER:
+            r = parse_number("user", optarg, UINT32_MAX - 1, &options->user);
+            break;
+        case READY_FD:
+            r = parse_number("ready-fd", optarg, INT32_MAX, &options->ready_fd);
+            break;
+        case 'h':
+            print_help();
+            return 0;
+        case VERSION_OPTION:
+            puts("vmm-launcher " PACKAGE_VERSION);
+            return 0;
+        default:
+            return -EINVAL;
+        }
+    }
+    if (r < 0)
+        return r;
+    if (optind < argc || (options->connection_fd != 0) == (options->directory != NULL)) {
+        fputs("vmm-launcher: one of --connection-fd and --listen is needed; see --help\n", stderr);
+        return -EINVAL;
+    }
+    return 1;
+}
+
+/* A VM with many disks needs more descriptors than the usual soft limit. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= NOFILE_WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max < NOFILE_WANTED ? limit.rlim_max : NOFILE_WANTED;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_debug("cannot raise the descriptor limit");
+}
+
+int main(int argc, char **argv)
+{
+    Options options = { 0 };
+
+    log_set_max_level_from_environment();
+    int r = parse_options(argc, argv, &options);
+    if (r <= 0)
+        return r < 0 ? 2 : EXIT_SUCCESS;
+
+    umask(0077);
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+        return EXIT_FAILURE;
+    if (options.connection_fd != 0) {
+        raise_descriptor_limit();
+        return launch_serve((int)options.connection_fd);
+    }
+
+    const ListenerOptions listener = {
+        .directory = options.directory,
+        .user = (uid_t)options.user,
+        .ready_fd = options.ready_fd != 0 ? (int)options.ready_fd : -EBADF,
+    };
+    umask(0022);
+    return listener_run(&listener) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

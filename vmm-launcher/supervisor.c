@@ -1,0 +1,905 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One VM, one loop. What happens comes in from five sides: the daemon's commands, the stub's
+ * reports, the VMM's control connection, the guest link, and deadlines. supervisor_dispatch() is
+ * the only place that moves the state and tells the daemon.
+ *
+ * The end has two halves. begin_end() notes why the VM has to end and kills it; whatever ended it,
+ * the death of the stub, and with it of everything in its pid namespace, leads to conclude(), which
+ * weighs what was noted against what the VMM said and how it exited. What guest and VMM still had
+ * under way to the client is passed on after that. */
+#include "vmm-launcher/supervisor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/byte-ring.h"
+#include "common/fd-message.h"
+#include "common/fd.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "protocol/supervisor-message.h"
+#include "vmm-launcher/broker.h"
+#include "vmm-launcher/guest-link.h"
+#include "vmm-launcher/output.h"
+#include "vmm-launcher/stub.h"
+
+#define USEC_PER_MSEC UINT64_C(1000)
+#define USEC_PER_SEC  UINT64_C(1000000)
+
+#define CONSOLE_RING_SIZE    16384
+#define VMM_LOG_RING_SIZE    4096
+#define TRANSFER_SIZE        4096
+#define DRAIN_READS_MAX      64
+#define UNEXPLAINED_END_USEC (1 * USEC_PER_SEC) /* the VMM fell silent: until it counts as broken */
+#define LINGER_USEC          (5 * USEC_PER_SEC) /* for clients to take the last output */
+#define HEARTBEAT_USEC       (10 * USEC_PER_SEC)
+#define HEARTBEAT_LIMIT_SEC  60 /* a supervisor that hangs longer is killed by SIGALRM */
+
+/* The daemon numbers the creation; the supervisor goes on. */
+#define FIRST_EVENT_NUMBER 2
+
+/* Lower numbers first: what the VM says about its end stands before the end. */
+enum {
+    PRIORITY_CONTROL = -20,
+    PRIORITY_GUEST = -10,
+    PRIORITY_NORMAL = 0,
+    PRIORITY_STUB = 10,
+};
+
+typedef enum StopStep {
+    STOP_NONE,
+    STOP_ASK_GUEST,
+    STOP_POWER_BUTTON,
+    STOP_KILL,
+} StopStep;
+
+/* Why we ended the VM ourselves, if we did: the first cause counts. */
+typedef struct EndCause {
+    bool set;
+    DeathReason reason;
+    DeathInitiator initiator;
+    char message[SUPERVISOR_TEXT_MAX + 1];
+} EndCause;
+
+typedef struct GuestReport {
+    bool has_error;
+    GuestErrorCode error_code;
+    int32_t signal;
+    int32_t exit_code; /* -1: none */
+    char message[SUPERVISOR_TEXT_MAX + 1];
+} GuestReport;
+
+typedef struct Supervisor {
+    SupervisorSetup *setup;
+    sd_event *event;
+    VmState state;
+    VmState resume_to; /* while suspended */
+    uint64_t next_event_number;
+    bool running; /* vCPUs were released */
+
+    VmmControl *control;
+    Broker *broker;
+    GuestLink *guest_link;
+    Output *console_out, *log, *payload_out;
+
+    sd_event_source *connection_io, *stub_io, *stub_end, *console_io, *console_in_io, *stderr_io;
+    sd_event_source *payload_timer, *stop_timer, *silence_timer, *heartbeat, *sigterm;
+
+    ByteRing console_ring, vmm_log;
+
+    StopStep stop_step;
+    DeathInitiator stop_initiator;
+    uint64_t stop_timeout_usec;
+    EndCause cause;
+    GuestReport guest;
+    bool vmm_reported;
+    StubReport vmm_end;
+    bool concluded;
+} Supervisor;
+
+static uint64_t realtime_usec(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail on Linux */
+    return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void supervisor_send(Supervisor *supervisor, const SupervisorMessage *message)
+{
+    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
+    size_t size = supervisor_message_encode(message, bytes);
+
+    if (supervisor->setup->connection < 0)
+        return;
+    int r = fd_message_send(supervisor->setup->connection, bytes, size, NULL, 0);
+    if (r < 0)
+        log_warning("cannot tell the daemon: %s", strerror(-r));
+}
+
+/* --- state --- */
+
+/* Moves the state by @event, with what belongs to it, and tells the daemon. -EALREADY when the
+ * table does not allow it now. */
+static int supervisor_dispatch(Supervisor *supervisor, SupervisorMessage *message, VmEvent event)
+{
+    VmState next;
+
+    int r = vm_state_next(supervisor->state, event, supervisor->resume_to, &next);
+    if (r < 0)
+        return r;
+
+    log_debug("%s: %s -> %s", vm_event_to_string(event), vm_state_to_string(supervisor->state),
+              vm_state_to_string(next));
+    if (next == VM_SUSPENDED)
+        supervisor->resume_to = supervisor->state;
+    supervisor->state = next;
+
+    message->type = event == VM_EVENT_DIED ? SUPERVISOR_DIED : SUPERVISOR_EVENT;
+    message->event = event;
+    message->event_number = supervisor->next_event_number++;
+    message->time_usec = realtime_usec();
+    supervisor_send(supervisor, message);
+    return 0;
+}
+
+static int dispatch_plain(Supervisor *supervisor, VmEvent event)
+{
+    SupervisorMessage message = { 0 };
+
+    return supervisor_dispatch(supervisor, &message, event);
+}
+
+/* --- ending --- */
+
+static void kill_vm(Supervisor *supervisor)
+{
+    /* The end of pid 1 is the end of its namespace. */
+    (void)syscall(SYS_pidfd_send_signal, supervisor->setup->stub_pidfd, SIGKILL, NULL, 0);
+}
+
+static void begin_end(Supervisor *supervisor, DeathReason reason, DeathInitiator initiator,
+                      const char *message)
+{
+    EndCause *cause = &supervisor->cause;
+
+    if (!cause->set) {
+        cause->set = true;
+        cause->reason = reason;
+        cause->initiator = initiator;
+        text_escape(message, strlen(message), cause->message, sizeof(cause->message));
+    }
+    kill_vm(supervisor);
+}
+
+static DeathReason guest_error_to_death_reason(GuestErrorCode code)
+{
+    switch (code) {
+    case GUEST_ERROR_PAYLOAD_VERIFICATION_FAILED:
+        return DEATH_PAYLOAD_VERIFICATION_FAILED;
+    case GUEST_ERROR_PAYLOAD_CHANGED:
+        return DEATH_PAYLOAD_HAS_CHANGED;
+    case GUEST_ERROR_PAYLOAD_INVALID_CONFIG:
+        return DEATH_INVALID_PAYLOAD_CONFIG;
+    case GUEST_ERROR_UNKNOWN:
+    case GUEST_ERROR_CODE_MAX:
+        break;
+    }
+    return DEATH_UNKNOWN_RUNTIME_ERROR;
+}
+
+static void set_message(DeathRecord *record, const char *message)
+{
+    text_escape(message, strlen(message), record->message, sizeof(record->message));
+}
+
+/* The reason as the VMM gives it: what it said last, else how it exited. */
+static void judge_vmm(const Supervisor *supervisor, VmmEnd end, DeathRecord *record)
+{
+    record->initiator = supervisor->stop_step != STOP_NONE ? supervisor->stop_initiator
+                                                           : INITIATOR_GUEST;
+    switch (end) {
+    case VMM_END_GUEST_SHUTDOWN:
+        record->reason = DEATH_SHUTDOWN;
+        if (supervisor->guest.has_error) {
+            record->reason = guest_error_to_death_reason(supervisor->guest.error_code);
+            set_message(record, supervisor->guest.message);
+        }
+        return;
+    case VMM_END_GUEST_RESET:
+        record->reason = DEATH_REBOOT;
+        return;
+    case VMM_END_GUEST_PANIC:
+        record->reason = DEATH_CRASH;
+        set_message(record, "the guest's kernel panicked");
+        return;
+    case VMM_END_HOST_SIGNAL:
+        record->reason = DEATH_KILLED;
+        record->initiator = INITIATOR_HOST;
+        record->vmm_signal = supervisor->setup->backend->find_signal(record->vmm_tail);
+        return;
+    case VMM_END_UNSAID:
+        break;
+    }
+
+    record->initiator = INITIATOR_HOST;
+    if (record->vmm_signal != 0) {
+        record->reason = DEATH_KILLED;
+    } else if (!supervisor->running) {
+        record->reason = DEATH_START_FAILED;
+        set_message(record, "the VMM ended before the guest could run");
+    } else {
+        record->reason = DEATH_UNKNOWN;
+        set_message(record, "the VMM ended without saying why");
+    }
+}
+
+static void fill_record(Supervisor *supervisor, DeathRecord *record)
+{
+    char tail[SUPERVISOR_TAIL_MAX];
+    size_t size;
+
+    record->vmm_exit_code = -1;
+    if (supervisor->vmm_reported && supervisor->vmm_end.code == CLD_EXITED)
+        record->vmm_exit_code = supervisor->vmm_end.status & 0xff;
+    else if (supervisor->vmm_reported)
+        record->vmm_signal = supervisor->vmm_end.status & 0x7f;
+    record->payload_exit_code = supervisor->guest.exit_code;
+    record->payload_signal = supervisor->guest.signal;
+    record->died_usec = realtime_usec();
+    if (supervisor->console_out)
+        record->console_dropped = output_get_dropped(supervisor->console_out);
+    if (supervisor->payload_out)
+        record->payload_out_dropped = output_get_dropped(supervisor->payload_out);
+
+    size = byte_ring_copy_tail(&supervisor->console_ring, tail, sizeof(tail));
+    text_escape_tail(tail, size, record->console_tail, sizeof(record->console_tail));
+    size = byte_ring_copy_tail(&supervisor->vmm_log, tail, sizeof(tail));
+    text_escape_tail(tail, size, record->vmm_tail, sizeof(record->vmm_tail));
+}
+
+static void read_console(Supervisor *supervisor);
+static void read_stderr(Supervisor *supervisor);
+static void read_stub_reports(Supervisor *supervisor);
+
+/* Everything of the VM is dead: find out why, and tell. */
+static void conclude(Supervisor *supervisor)
+{
+    SupervisorMessage message = { 0 };
+    DeathRecord *record = &message.record;
+
+    supervisor->concluded = true;
+    supervisor->stub_end = sd_event_source_disable_unref(supervisor->stub_end);
+    read_stub_reports(supervisor);
+    VmmEnd end = supervisor->setup->backend->drain(supervisor->control);
+    read_stderr(supervisor);
+    read_console(supervisor);
+    fill_record(supervisor, record);
+
+    judge_vmm(supervisor, end, record);
+    /* What we did ourselves explains the end, unless the VMM had come to its own before. */
+    if (supervisor->cause.set && end == VMM_END_UNSAID) {
+        record->reason = supervisor->cause.reason;
+        record->initiator = supervisor->cause.initiator;
+        set_message(record, supervisor->cause.message);
+    }
+
+    log_info("died: %s", death_reason_to_string(record->reason));
+    (void)supervisor_dispatch(supervisor, &message, VM_EVENT_DIED); /* allowed in every state */
+}
+
+static int on_stub_end(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    Supervisor *supervisor = userdata;
+    siginfo_t info;
+
+    (void)source;
+    (void)revents;
+    (void)waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG);
+    conclude(supervisor);
+    return 0;
+}
+
+static int on_silence(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    Supervisor *supervisor = userdata;
+
+    (void)source;
+    (void)usec;
+    begin_end(supervisor, supervisor->running ? DEATH_INFRASTRUCTURE_ERROR : DEATH_START_FAILED,
+              INITIATOR_HOST, "the VMM or vsock-device broke off");
+    return 0;
+}
+
+/* Something that belongs to the VM has gone: usually the first sign that all of it is ending, which
+ * the stub will report in a moment. If it does not, that is the end. */
+static void expect_end(Supervisor *supervisor, const char *sentence)
+{
+    log_debug("%s", sentence);
+    if (supervisor->silence_timer || supervisor->concluded)
+        return;
+    if (sd_event_add_time_relative(supervisor->event, &supervisor->silence_timer, CLOCK_MONOTONIC,
+                                   UNEXPLAINED_END_USEC, 0, on_silence, supervisor) < 0)
+        (void)on_silence(NULL, 0, supervisor);
+}
+
+static void on_report(Supervisor *supervisor, const StubReport *report)
+{
+    if (report->program == STUB_VMM) {
+        supervisor->vmm_reported = true;
+        supervisor->vmm_end = *report;
+    } else if (report->code == CLD_EXITED && report->status == 0) {
+        expect_end(supervisor, "vsock-device has ended"); /* its VMM has hung up */
+    } else {
+        char sentence[64];
+
+        (void)snprintf(sentence, sizeof(sentence), "vsock-device ended: %s %d",
+                       report->code == CLD_EXITED ? "exit status" : "signal", report->status);
+        begin_end(supervisor, DEATH_INFRASTRUCTURE_ERROR, INITIATOR_HOST, sentence);
+    }
+}
+
+static void read_stub_reports(Supervisor *supervisor)
+{
+    StubReport report;
+
+    while (recv(supervisor->setup->stub_report, &report, sizeof(report), MSG_DONTWAIT) ==
+           sizeof(report)) {
+        if (report.program < STUB_PROGRAM_MAX)
+            on_report(supervisor, &report);
+    }
+}
+
+static int on_stub_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    (void)fd;
+    read_stub_reports(userdata);
+    if (revents & EPOLLHUP)
+        (void)sd_event_source_set_enabled(source, SD_EVENT_OFF); /* the pidfd tells the rest */
+    return 0;
+}
+
+/* --- stopping --- */
+
+static void stop_next(Supervisor *supervisor);
+
+static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)source;
+    (void)usec;
+    stop_next(userdata);
+    return 0;
+}
+
+/* Takes the next step of an orderly stop, and gives it its time. */
+static void stop_next(Supervisor *supervisor)
+{
+    supervisor->stop_timer = sd_event_source_disable_unref(supervisor->stop_timer);
+    supervisor->stop_step++;
+    if (supervisor->stop_step == STOP_ASK_GUEST &&
+        guest_link_send_command(supervisor->guest_link, GUEST_COMMAND_STOP) == 0)
+        supervisor->stop_step++;
+    if (supervisor->stop_step == STOP_POWER_BUTTON)
+        supervisor->setup->backend->power_button(supervisor->control);
+    if (supervisor->stop_step >= STOP_KILL ||
+        sd_event_add_time_relative(supervisor->event, &supervisor->stop_timer, CLOCK_MONOTONIC,
+                                   supervisor->stop_timeout_usec, 0, on_stop_timeout,
+                                   supervisor) < 0)
+        begin_end(supervisor, DEATH_KILLED, supervisor->stop_initiator,
+                  "the guest did not stop in time");
+}
+
+static void supervisor_stop(Supervisor *supervisor, DeathInitiator initiator, uint32_t timeout_ms)
+{
+    bool was_suspended = supervisor->state == VM_SUSPENDED;
+
+    if (dispatch_plain(supervisor, VM_EVENT_STOP) < 0)
+        return; /* stopping already, or dead: what was asked for happens */
+    if (was_suspended)
+        supervisor->setup->backend->resume(supervisor->control);
+    supervisor->stop_initiator = initiator;
+    supervisor->stop_timeout_usec = timeout_ms * USEC_PER_MSEC;
+    stop_next(supervisor);
+}
+
+static int on_sigterm(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+    (void)source;
+    (void)info;
+    supervisor_stop(userdata, INITIATOR_HOST, 10000);
+    return 0;
+}
+
+/* --- the VMM's control connection --- */
+
+static void on_vmm_running(void *userdata)
+{
+    Supervisor *supervisor = userdata;
+    SupervisorMessage message = { .type = SUPERVISOR_RUNNING,
+                                  .value = (uint32_t)supervisor->setup->vmm_pid,
+                                  .time_usec = realtime_usec() };
+
+    supervisor->running = true;
+    supervisor_send(supervisor, &message);
+    if (supervisor->setup->spec->paused)
+        (void)dispatch_plain(supervisor, VM_EVENT_SUSPEND);
+}
+
+static void on_vmm_suspended(void *userdata)
+{
+    (void)dispatch_plain(userdata, VM_EVENT_SUSPEND); /* not allowed: it has begun to stop */
+}
+
+static void on_vmm_resumed(void *userdata)
+{
+    (void)dispatch_plain(userdata, VM_EVENT_RESUME); /* the same */
+}
+
+static void on_vmm_control_failed(void *userdata, const char *sentence)
+{
+    expect_end(userdata, sentence);
+}
+
+static const VmmControlHandlers control_handlers = {
+    .running = on_vmm_running,
+    .suspended = on_vmm_suspended,
+    .resumed = on_vmm_resumed,
+    .failed = on_vmm_control_failed,
+};
+
+/* --- the guest --- */
+
+static int on_guest_report(void *userdata, const GuestCall *call, Error *error)
+{
+    static const VmEvent events[GUEST_CALL_TYPE_MAX] = {
+        [GUEST_CALL_PAYLOAD_STARTED] = VM_EVENT_PAYLOAD_STARTED,
+        [GUEST_CALL_PAYLOAD_READY] = VM_EVENT_PAYLOAD_READY,
+        [GUEST_CALL_PAYLOAD_FINISHED] = VM_EVENT_PAYLOAD_FINISHED,
+        [GUEST_CALL_ERROR] = VM_EVENT_GUEST_ERROR,
+    };
+    Supervisor *supervisor = userdata;
+    GuestReport *guest = &supervisor->guest;
+    SupervisorMessage message = { 0 };
+    VmEvent event = events[call->type];
+    bool is_end = event == VM_EVENT_PAYLOAD_FINISHED || event == VM_EVENT_GUEST_ERROR;
+
+    /* A stopping VM keeps its state, so the table cannot tell a second end from the first. */
+    if (is_end && (guest->has_error || guest->exit_code >= 0))
+        return error_set(error, ERROR_INVALID_STATE, "the payload's end was reported before");
+
+    message.exit_code = call->exit_code;
+    message.error_code = call->error_code;
+    text_escape(call->message, strlen(call->message), message.text, sizeof(message.text));
+    if (supervisor_dispatch(supervisor, &message, event) < 0)
+        return error_set(error, ERROR_INVALID_STATE, "%s is not possible in the state '%s'",
+                         vm_event_to_string(event), vm_state_to_string(supervisor->state));
+
+    supervisor->payload_timer = sd_event_source_disable_unref(supervisor->payload_timer);
+    if (event == VM_EVENT_PAYLOAD_FINISHED) {
+        guest->exit_code = call->exit_code;
+    } else if (event == VM_EVENT_GUEST_ERROR) {
+        guest->has_error = true;
+        guest->error_code = call->error_code;
+        guest->signal = call->signal;
+        memcpy(guest->message, message.text, sizeof(guest->message));
+    }
+    return 0;
+}
+
+static int on_find_stream(void *userdata, const char *name, Output **ret_output)
+{
+    Supervisor *supervisor = userdata;
+
+    if (strcmp(name, "payload-out") == 0)
+        *ret_output = supervisor->payload_out;
+    else if (strcmp(name, "log") == 0)
+        *ret_output = supervisor->log;
+    else
+        return -ENOENT;
+    return 0;
+}
+
+static const GuestLinkHandlers guest_link_handlers = {
+    .report = on_guest_report,
+    .find_stream = on_find_stream,
+};
+
+static int on_payload_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)source;
+    (void)usec;
+    begin_end(userdata, DEATH_HANGUP, INITIATOR_LIMIT, "the payload did not report in time");
+    return 0;
+}
+
+/* --- vsock --- */
+
+static int on_guest_connect(void *userdata, uint32_t port, int *ret_fd)
+{
+    Supervisor *supervisor = userdata;
+    int pair[2];
+
+    if (port != supervisor->setup->spec->cid)
+        return -ECONNREFUSED;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+
+    guest_link_accept(supervisor->guest_link, pair[0]);
+    *ret_fd = pair[1];
+    return 0;
+}
+
+static void on_dialed(void *userdata, uint32_t id, int error_number)
+{
+    const SupervisorMessage message = { .type = SUPERVISOR_CONNECTED,
+                                        .id = id,
+                                        .value = (uint32_t)error_number };
+
+    supervisor_send(userdata, &message);
+}
+
+static void on_broker_failed(void *userdata, const char *sentence)
+{
+    expect_end(userdata, sentence);
+}
+
+static const BrokerHandlers broker_handlers = {
+    .connect = on_guest_connect,
+    .dialed = on_dialed,
+    .failed = on_broker_failed,
+};
+
+/* --- console and stderr --- */
+
+static void read_console(Supervisor *supervisor)
+{
+    char bytes[TRANSFER_SIZE];
+
+    for (int i = 0; i < DRAIN_READS_MAX; i++) {
+        ssize_t n = recv(supervisor->setup->console, bytes, sizeof(bytes), MSG_DONTWAIT);
+        if (n == 0) {
+            supervisor->console_io = sd_event_source_disable_unref(supervisor->console_io);
+            return;
+        }
+        if (n < 0)
+            return;
+        (void)byte_ring_write(&supervisor->console_ring, bytes, (size_t)n); /* no tail then */
+        if (supervisor->console_out)
+            output_write(supervisor->console_out, bytes, (size_t)n);
+        if (!supervisor->concluded)
+            return; /* the loop comes back, after the others had their turn */
+    }
+}
+
+static int on_console(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    (void)source;
+    (void)fd;
+    (void)revents;
+    read_console(userdata);
+    return 0;
+}
+
+static int on_console_in(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    Supervisor *supervisor = userdata;
+    char bytes[512];
+
+    (void)source;
+    (void)revents;
+    ssize_t n = read(fd, bytes, sizeof(bytes));
+    if (n <= 0) {
+        if (n == 0 || (errno != EAGAIN && errno != EINTR))
+            supervisor->console_in_io = sd_event_source_disable_unref(supervisor->console_in_io);
+        return 0;
+    }
+    /* A guest that does not read its console loses the input, like any serial line. */
+    (void)send(supervisor->setup->console, bytes, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return 0;
+}
+
+static void read_stderr(Supervisor *supervisor)
+{
+    char bytes[TRANSFER_SIZE], line[TRANSFER_SIZE];
+
+    for (int i = 0; i < DRAIN_READS_MAX; i++) {
+        ssize_t n = read(supervisor->setup->vmm_stderr, bytes, sizeof(bytes));
+        if (n == 0) {
+            supervisor->stderr_io = sd_event_source_disable_unref(supervisor->stderr_io);
+            return;
+        }
+        if (n < 0)
+            return;
+        (void)byte_ring_write(&supervisor->vmm_log, bytes, (size_t)n);
+        text_escape(bytes, (size_t)n, line, sizeof(line));
+        log_info("vmm: %s", line);
+        if (!supervisor->concluded)
+            return;
+    }
+}
+
+static int on_stderr(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    (void)source;
+    (void)fd;
+    (void)revents;
+    read_stderr(userdata);
+    return 0;
+}
+
+/* --- the daemon --- */
+
+static void on_connect_request(Supervisor *supervisor, const SupervisorMessage *message, int fd)
+{
+    int r = fd < 0 ? -EINVAL : 0;
+
+    if (r >= 0)
+        r = broker_dial(supervisor->broker, message->id, message->value, fd);
+    if (r < 0)
+        on_dialed(supervisor, message->id, -r);
+}
+
+static void on_daemon_message(Supervisor *supervisor, const SupervisorMessage *message, int fd)
+{
+    const VmmBackend *backend = supervisor->setup->backend;
+
+    switch ((int)message->type) {
+    case SUPERVISOR_STOP:
+        supervisor_stop(supervisor, INITIATOR_CLIENT, message->value);
+        break;
+    case SUPERVISOR_KILL:
+        begin_end(supervisor, DEATH_KILLED, (DeathInitiator)message->value, "");
+        break;
+    case SUPERVISOR_SUSPEND:
+        if (supervisor->state != VM_SUSPENDED && supervisor->state != VM_STOPPING)
+            backend->suspend(supervisor->control);
+        break;
+    case SUPERVISOR_RESUME:
+        if (supervisor->state == VM_SUSPENDED)
+            backend->resume(supervisor->control);
+        break;
+    case SUPERVISOR_CONNECT:
+        on_connect_request(supervisor, message, fd);
+        break;
+    default:
+        log_warning("a message that a supervisor does not take: %u", message->type);
+    }
+}
+
+static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    Supervisor *supervisor = userdata;
+    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
+    SupervisorMessage message;
+    _cleanup_close_ int received_fd = -EBADF;
+    size_t size, n_fds;
+
+    (void)source;
+    (void)revents;
+    int r = fd_message_receive(fd, bytes, sizeof(bytes), &size, &received_fd, 1, &n_fds);
+    if (r == -EAGAIN)
+        return 0;
+    if (r >= 0 && size > 0 && supervisor_message_decode(bytes, size, &message) >= 0) {
+        on_daemon_message(supervisor, &message, n_fds == 1 ? received_fd : -EBADF);
+        return 0;
+    }
+
+    /* A daemon cannot take VMs over yet: what it leaves would be out of anybody's reach. */
+    supervisor->connection_io = sd_event_source_disable_unref(supervisor->connection_io);
+    supervisor->setup->connection = fd_close(supervisor->setup->connection);
+    begin_end(supervisor, DEATH_KILLED, INITIATOR_DAEMON, "the daemon is gone");
+    return 0;
+}
+
+/* --- set-up and loop --- */
+
+static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    const struct itimerval limit = { .it_value = { .tv_sec = HEARTBEAT_LIMIT_SEC } };
+
+    (void)usec;
+    (void)userdata;
+    (void)setitimer(ITIMER_REAL, &limit, NULL); /* cannot fail with these arguments */
+    (void)sd_event_source_set_time_relative(source, HEARTBEAT_USEC);
+    (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+    return 0;
+}
+
+/* Adds an event source for @fd, of which -EPERM (a file that is always ready) is no failure. */
+static int add_io(Supervisor *supervisor, sd_event_source **source, int fd, int64_t priority,
+                  const char *description, sd_event_io_handler_t handler)
+{
+    int r = sd_event_add_io(supervisor->event, source, fd, EPOLLIN, handler, supervisor);
+    if (r == -EPERM)
+        return 0;
+    if (r < 0)
+        return r;
+
+    (void)sd_event_source_set_priority(*source, priority);
+    (void)sd_event_source_set_description(*source, description);
+    return 0;
+}
+
+static int add_output(Supervisor *supervisor, int *fd, Output **ret_output)
+{
+    return *fd < 0 ? 0 : output_new(supervisor->event, take_fd(fd), ret_output);
+}
+
+static int set_up_sources(Supervisor *supervisor)
+{
+    SupervisorSetup *setup = supervisor->setup;
+    sd_event *event = supervisor->event;
+
+    int r = add_io(supervisor, &supervisor->connection_io, setup->connection, PRIORITY_NORMAL,
+                   "daemon", on_connection);
+    if (r < 0)
+        return r;
+    r = add_io(supervisor, &supervisor->stub_io, setup->stub_report, PRIORITY_STUB, "stub-report",
+               on_stub_io);
+    if (r < 0)
+        return r;
+    r = add_io(supervisor, &supervisor->stub_end, setup->stub_pidfd, PRIORITY_STUB, "stub-end",
+               on_stub_end);
+    if (r < 0)
+        return r;
+    r = add_io(supervisor, &supervisor->console_io, setup->console, PRIORITY_GUEST, "console",
+               on_console);
+    if (r < 0)
+        return r;
+    r = fd_set_nonblocking(setup->vmm_stderr, true);
+    if (r < 0)
+        return r;
+    r = add_io(supervisor, &supervisor->stderr_io, setup->vmm_stderr, PRIORITY_NORMAL, "vmm-stderr",
+               on_stderr);
+    if (r < 0)
+        return r;
+    if (setup->console_in >= 0) {
+        r = add_io(supervisor, &supervisor->console_in_io, setup->console_in, PRIORITY_NORMAL,
+                   "console-in", on_console_in);
+        if (r < 0)
+            return r;
+    }
+    r = sd_event_add_signal(event, &supervisor->sigterm, SIGTERM, on_sigterm, supervisor);
+    if (r < 0)
+        return r;
+    r = sd_event_add_time_relative(event, &supervisor->heartbeat, CLOCK_MONOTONIC, 0, 0,
+                                   on_heartbeat, supervisor);
+    if (r < 0)
+        return r;
+    if (setup->spec->payload_timeout_ms > 0)
+        r = sd_event_add_time_relative(event, &supervisor->payload_timer, CLOCK_MONOTONIC,
+                                       setup->spec->payload_timeout_ms * USEC_PER_MSEC, 0,
+                                       on_payload_timeout, supervisor);
+    return r;
+}
+
+static int set_up(Supervisor *supervisor)
+{
+    SupervisorSetup *setup = supervisor->setup;
+    sigset_t handled;
+
+    sigemptyset(&handled);
+    sigaddset(&handled, SIGTERM);
+    sigaddset(&handled, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &handled, NULL) < 0)
+        return -errno;
+
+    int r = sd_event_new(&supervisor->event);
+    if (r < 0)
+        return r;
+    r = setup->backend->control_new(supervisor->event, take_fd(&setup->control),
+                                    setup->spec->paused, &control_handlers, supervisor,
+                                    &supervisor->control);
+    if (r < 0)
+        return r;
+    r = broker_new(supervisor->event, take_fd(&setup->broker), &broker_handlers, supervisor,
+                   &supervisor->broker);
+    if (r < 0)
+        return r;
+    r = guest_link_new(supervisor->event, &guest_link_handlers, supervisor,
+                       &supervisor->guest_link);
+    if (r < 0)
+        return r;
+    r = add_output(supervisor, &setup->console_out, &supervisor->console_out);
+    if (r < 0)
+        return r;
+    r = add_output(supervisor, &setup->log, &supervisor->log);
+    if (r < 0)
+        return r;
+    r = add_output(supervisor, &setup->payload_out, &supervisor->payload_out);
+    if (r < 0)
+        return r;
+    return set_up_sources(supervisor);
+}
+
+static void tear_down(Supervisor *supervisor)
+{
+    SupervisorSetup *setup = supervisor->setup;
+    sd_event_source **const sources[] = {
+        &supervisor->connection_io, &supervisor->stub_io,       &supervisor->stub_end,
+        &supervisor->console_io,    &supervisor->console_in_io, &supervisor->stderr_io,
+        &supervisor->payload_timer, &supervisor->stop_timer,    &supervisor->silence_timer,
+        &supervisor->heartbeat,     &supervisor->sigterm,
+    };
+    int *const fds[] = {
+        &setup->connection, &setup->stub_pidfd, &setup->stub_report, &setup->control,
+        &setup->console,    &setup->broker,     &setup->vmm_stderr,  &setup->console_out,
+        &setup->console_in, &setup->log,        &setup->payload_out, &setup->uid_lock,
+    };
+
+    guest_link_free(supervisor->guest_link);
+    broker_free(supervisor->broker);
+    setup->backend->control_free(supervisor->control);
+    output_free(supervisor->console_out);
+    output_free(supervisor->log);
+    output_free(supervisor->payload_out);
+    for (size_t i = 0; i < ELEMENTS_OF(sources); i++)
+        *sources[i] = sd_event_source_disable_unref(*sources[i]);
+    for (size_t i = 0; i < ELEMENTS_OF(fds); i++)
+        *fds[i] = fd_close(*fds[i]);
+    byte_ring_deinit(&supervisor->console_ring);
+    byte_ring_deinit(&supervisor->vmm_log);
+    sd_event_unref(supervisor->event);
+}
+
+static bool output_waits(const Output *output)
+{
+    return output && output_is_behind(output);
+}
+
+/* Passes on what guest and VMM had under way to the client when they ended. */
+static void linger(Supervisor *supervisor)
+{
+    uint64_t now, deadline = 0;
+
+    while (guest_link_has_streams(supervisor->guest_link) ||
+           output_waits(supervisor->console_out) || output_waits(supervisor->log) ||
+           output_waits(supervisor->payload_out)) {
+        if (sd_event_now(supervisor->event, CLOCK_MONOTONIC, &now) < 0)
+            return;
+        if (deadline == 0)
+            deadline = now + LINGER_USEC;
+        if (now >= deadline || sd_event_run(supervisor->event, deadline - now) < 0)
+            return;
+    }
+}
+
+int supervisor_run(SupervisorSetup *setup)
+{
+    _cleanup_(tear_down) Supervisor supervisor = { .setup = setup,
+                                                   .state = VM_NOT_STARTED,
+                                                   .next_event_number = FIRST_EVENT_NUMBER,
+                                                   .guest = { .exit_code = -1 } };
+
+    byte_ring_init(&supervisor.console_ring, CONSOLE_RING_SIZE);
+    byte_ring_init(&supervisor.vmm_log, VMM_LOG_RING_SIZE);
+    int r = set_up(&supervisor);
+    if (r < 0) {
+        log_error("cannot set up the supervisor: %s", strerror(-r));
+        kill_vm(&supervisor);
+        return r;
+    }
+
+    r = dispatch_plain(&supervisor, VM_EVENT_START);
+    assert(r >= 0);
+    while (!supervisor.concluded) {
+        r = sd_event_run(supervisor.event, UINT64_MAX);
+        if (r < 0) {
+            kill_vm(&supervisor);
+            return r;
+        }
+    }
+    linger(&supervisor);
+    return 0;
+}

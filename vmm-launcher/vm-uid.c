@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm-launcher/vm-uid.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+
+/* Not in a runtime directory: the uids are the host's, whichever daemon asks. */
+#define LOCK_FILE "/run/virtualizationd-uids.lock"
+
+static int lock_bytes(int fd, uint32_t start, uint32_t count)
+{
+    struct flock lock = { .l_type = F_WRLCK,
+                          .l_whence = SEEK_SET,
+                          .l_start = (off_t)start,
+                          .l_len = (off_t)count };
+
+    return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
+}
+
+/* Whether @fd still is the file of that name: it is removed when it is idle. */
+static bool is_current(int fd)
+{
+    struct stat opened, named;
+
+    return fstat(fd, &opened) == 0 && stat(LOCK_FILE, &named) == 0 &&
+           opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+int vm_uid_acquire(uid_t *ret_uid, int *ret_lock_fd, Error *error)
+{
+    uint32_t start;
+
+    /* Not from the beginning each time: an ended VM's uid rests for a while. */
+    if (getrandom(&start, sizeof(start), 0) != sizeof(start))
+        return error_set_errno(error, ERROR_FAILED, errno, "no random number");
+
+    _cleanup_close_ int fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot open %s", LOCK_FILE);
+    for (uint32_t i = 0; i < VM_UID_COUNT; i++) {
+        uint32_t offset = (start + i) % VM_UID_COUNT;
+
+        int r = lock_bytes(fd, offset, 1);
+        if (r == -EAGAIN || r == -EACCES)
+            continue;
+        if (r < 0)
+            return error_set_errno(error, ERROR_FAILED, r, "cannot lock a uid");
+        if (!is_current(fd)) {
+            fd = fd_close(fd);
+            fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+            if (fd < 0)
+                return error_set_errno(error, ERROR_FAILED, errno, "cannot open %s", LOCK_FILE);
+            continue;
+        }
+        *ret_uid = VM_UID_MIN + offset;
+        *ret_lock_fd = take_fd(&fd);
+        return 0;
+    }
+    return error_set(error, ERROR_LIMITS_EXCEEDED, "all %u uids for VMs are taken", VM_UID_COUNT);
+}
+
+void vm_uid_remove_lock_file(void)
+{
+    _cleanup_close_ int fd = open(LOCK_FILE, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd >= 0 && lock_bytes(fd, 0, VM_UID_COUNT) == 0 && is_current(fd))
+        (void)unlink(LOCK_FILE);
+}
