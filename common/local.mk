@@ -8,6 +8,7 @@ common_sources = \
 	%D%/error.c %D%/error.h \
 	%D%/fd.c %D%/fd.h \
 	%D%/fd-message.c %D%/fd-message.h \
+	%D%/json-keys.c %D%/json-keys.h \
 	%D%/kvm.c %D%/kvm.h \
 	%D%/log.c %D%/log.h \
 	%D%/program-path.c %D%/program-path.h \
