@@ -84,7 +84,7 @@ static int link_send(int fd, const char *data, size_t size, Deadline deadline)
     return 0;
 }
 
-/* Reads up to and with the NUL that ends the one reply; nothing may follow it. */
+/* Reads up to and with the NUL that ends the one reply; the host sends nothing behind it. */
 static int link_receive_reply(int fd, Deadline deadline, GuestReply *ret_reply, Error *error)
 {
     char frame[GUEST_FRAME_SIZE_MAX + 1];

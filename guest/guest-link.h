@@ -38,7 +38,7 @@ int guest_subscription_open(GuestSubscription *subscription, const GuestLink *li
 void guest_subscription_close(GuestSubscription *subscription);
 
 /* Returns 1 and a command, 0 when none has come yet, or a negative errno when none will come any
- * more: the host hung up (-ECONNRESET), refused, or sent no reply to Subscribe. */
+ * more: the host hung up (-ECONNRESET), refused, or sent something else. */
 int guest_subscription_read(GuestSubscription *subscription,
                             GuestCommand *ret_command,
                             Error *error);

@@ -144,7 +144,7 @@ static void manager_report_ready(Manager *manager)
         manager_log(manager, "payload is ready");
         manager_report(manager, &(GuestCall){ .type = GUEST_CALL_PAYLOAD_READY });
     }
-    /* A socket that is not read any more takes some messages and no memory beyond. */
+    /* Ready is said once: whatever follows need not be read. */
     if (r != 0)
         manager->ready_fd = fd_close(manager->ready_fd);
 }
@@ -406,6 +406,8 @@ static void manager_run_payload(Manager *manager, GuestCall *ret_end)
     }
     /* What the payload left behind ends with it, and lets go of the pipe. */
     (void)kill(-1, SIGKILL);
+    if (manager->payload_state != PAYLOAD_ENDED)
+        (void)waitpid(manager->payload_pid, &manager->payload_wait_status, 0);
     if (manager->ready_fd >= 0)
         manager_report_ready(manager);
     payload_describe_end(manager->payload_wait_status, ret_end);

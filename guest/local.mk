@@ -50,7 +50,8 @@ libguest_a_SOURCES = $(guest_sources)
 # package unless GUEST_IMAGE_FLAGS names one.
 GUEST_IMAGE_FLAGS =
 dist_pkglibexec_SCRIPTS = %D%/build-image
-CLEANFILES += guest-image.stamp guest-image/vmlinux guest-image/initramfs guest-image/params
+CLEANFILES += guest-image.stamp guest-image/vmlinux guest-image/initramfs guest-image/params \
+	guest-image/.inputs
 
 guest-image: guest-image.stamp
 .PHONY: guest-image
