@@ -1,1 +1,62 @@
-# filled below
+# What runs inside the guest. These programs are static, so that the initramfs needs no libraries,
+# and never sanitized, which gcc refuses for static ones. They share no object files with the host's
+# programs but compile the few sources they need with flags of their own.
+guest_cppflags = -I$(top_srcdir) -D_GNU_SOURCE $(GUEST_CPPFLAGS)
+guest_cflags = $(WARNING_CFLAGS) $(HARDENING_CFLAGS) $(JSON_CFLAGS) -fno-pie
+guest_ldflags = -static -Wl,-z,relro,-z,now,-z,noexecstack
+
+guest_sources = \
+	%D%/deadline.c %D%/deadline.h \
+	%D%/guest-link.c %D%/guest-link.h \
+	%D%/kernel-command-line.c %D%/kernel-command-line.h \
+	%D%/modules.c %D%/modules.h \
+	%D%/mounts.c %D%/mounts.h \
+	%D%/output-stream.c %D%/output-stream.h \
+	%D%/payload.c %D%/payload.h \
+	%D%/payload-image.c %D%/payload-image.h \
+	%D%/payload-partition.c %D%/payload-partition.h \
+	%D%/ready-socket.c %D%/ready-socket.h
+
+pkglibexec_PROGRAMS += programs/guest-manager
+programs_guest_manager_SOURCES = \
+	%D%/main.c \
+	%D%/guest-manager.c %D%/guest-manager.h \
+	$(guest_sources) \
+	$(protocol_guest_sources) \
+	common/error.c common/fd.c common/text.c
+programs_guest_manager_CPPFLAGS = $(guest_cppflags)
+programs_guest_manager_CFLAGS = $(guest_cflags)
+programs_guest_manager_LDFLAGS = $(guest_ldflags)
+programs_guest_manager_LDADD = $(JSON_LIBS)
+
+# Payloads for the demonstration and the tests.
+noinst_PROGRAMS += programs/payloads/greet programs/payloads/crash
+programs_payloads_greet_SOURCES = \
+	examples/payloads/greet.c \
+	%D%/payload-api.c %D%/payload-api.h
+programs_payloads_greet_CPPFLAGS = $(guest_cppflags)
+programs_payloads_greet_CFLAGS = $(guest_cflags)
+programs_payloads_greet_LDFLAGS = $(guest_ldflags)
+programs_payloads_crash_SOURCES = examples/payloads/crash.c
+programs_payloads_crash_CPPFLAGS = $(guest_cppflags)
+programs_payloads_crash_CFLAGS = $(guest_cflags)
+programs_payloads_crash_LDFLAGS = $(guest_ldflags)
+
+# For the unit tests, with the flags of the host's programs.
+noinst_LIBRARIES += libguest.a
+libguest_a_SOURCES = $(guest_sources)
+
+# The guest image: kernel, initramfs, parameters. Not part of `all`, as it downloads the kernel
+# package unless GUEST_IMAGE_FLAGS names one.
+GUEST_IMAGE_FLAGS =
+dist_pkglibexec_SCRIPTS = %D%/build-image
+CLEANFILES += guest-image.stamp guest-image/vmlinux guest-image/initramfs guest-image/params \
+	guest-image/.inputs
+
+guest-image: guest-image.stamp
+.PHONY: guest-image
+
+guest-image.stamp: $(srcdir)/guest/build-image programs/guest-manager
+	$(AM_V_GEN)$(srcdir)/guest/build-image --output guest-image --cache guest-image-cache \
+		--guest-manager programs/guest-manager $(GUEST_IMAGE_FLAGS)
+	$(AM_V_at)touch $@

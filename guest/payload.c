@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/payload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+
+#include "common/fd.h"
+
+/* Leaves no way back to a privilege: neither through the bounding set nor through a set-uid file,
+ * nor by an inherited or ambient capability. */
+static int drop_privileges(void)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+
+    /* The kernel may know more capabilities than the header; EINVAL ends its list. */
+    for (unsigned long capability = 0; prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0;)
+        capability++;
+    if (errno != EINVAL)
+        return -errno;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
+        setresgid(PAYLOAD_UID, PAYLOAD_UID, PAYLOAD_UID) < 0 ||
+        setresuid(PAYLOAD_UID, PAYLOAD_UID, PAYLOAD_UID) < 0 ||
+        syscall(SYS_capset, &header, none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -errno;
+    return 0;
+}
+
+/* The child's part. Returns only when something fails. */
+static int become_payload(const PayloadOptions *options, int output_fd)
+{
+    char ready_socket[256];
+    char *const arguments[] = { (char *)(uintptr_t)options->path, NULL };
+    char path[] = "PATH=/usr/local/bin:/usr/bin:/bin", home[] = "HOME=/";
+    char *const environment[] = { path, home, ready_socket, NULL };
+    sigset_t no_signals;
+
+    (void)snprintf(ready_socket, sizeof(ready_socket), PAYLOAD_READY_SOCKET_VARIABLE "=%s",
+                   options->ready_socket);
+    (void)sigemptyset(&no_signals);
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null_fd < 0 || setsid() < 0 || sigprocmask(SIG_SETMASK, &no_signals, NULL) < 0 ||
+        chdir(options->directory) < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
+        dup2(output_fd, STDOUT_FILENO) < 0 || dup2(output_fd, STDERR_FILENO) < 0)
+        return -errno;
+    if (!options->privileged) {
+        int r = drop_privileges();
+        if (r < 0)
+            return r;
+    }
+    (void)execve(options->path, arguments, environment);
+    return -errno;
+}
+
+int payload_spawn(const PayloadOptions *options, pid_t *ret_pid, int *ret_output_fd, Error *error)
+{
+    int output[2], status[2], failure = 0;
+
+    if (pipe2(output, O_CLOEXEC) < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot make a pipe");
+    _cleanup_close_ int output_reader = output[0], output_writer = output[1];
+    if (pipe2(status, O_CLOEXEC) < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot make a pipe");
+    _cleanup_close_ int status_reader = status[0], status_writer = status[1];
+    int r = fd_set_nonblocking(output_reader, true);
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "cannot set up a pipe");
+
+    pid_t pid = fork();
+    if (pid < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot fork");
+    if (pid == 0) {
+        failure = become_payload(options, output_writer);
+        (void)fd_write_all(status_writer, &failure, sizeof(failure));
+        _exit(127);
+    }
+
+    /* exec closes the writing end, so the end of the file says that it succeeded. */
+    status_writer = fd_close(status_writer);
+    ssize_t n;
+    do
+        n = read(status_reader, &failure, sizeof(failure));
+    while (n < 0 && errno == EINTR);
+    if (n == sizeof(failure)) {
+        (void)waitpid(pid, NULL, 0);
+        return error_set_errno(error, ERROR_IMAGE_INVALID, failure, "cannot execute the payload");
+    }
+
+    *ret_pid = pid;
+    *ret_output_fd = take_fd(&output_reader);
+    return 0;
+}
+
+void payload_describe_end(int wait_status, GuestCall *ret_call)
+{
+    if (WIFEXITED(wait_status)) {
+        *ret_call = (GuestCall){ .type = GUEST_CALL_PAYLOAD_FINISHED,
+                                 .exit_code = WEXITSTATUS(wait_status) };
+        return;
+    }
+
+    int number = WTERMSIG(wait_status);
+    const char *description = sigdescr_np(number); /* NULL for a real-time signal */
+
+    *ret_call = (GuestCall){ .type = GUEST_CALL_ERROR,
+                             .error_code = GUEST_ERROR_UNKNOWN,
+                             .signal = number };
+    (void)snprintf(ret_call->message, sizeof(ret_call->message),
+                   "payload was killed by signal %d (%s)", number,
+                   description ? description : "real-time signal");
+}
