@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/drop-privileges.h"
 #include "common/fd-message.h"
 #include "common/fd.h"
 #include "common/kvm.h"
@@ -21,7 +22,6 @@
 #include "common/program-path.h"
 #include "common/text.h"
 #include "protocol/supervisor-message.h"
-#include "vmm-launcher/drop.h"
 #include "vmm-launcher/launch-request.h"
 #include "vmm-launcher/output.h"
 #include "vmm-launcher/stub.h"
@@ -355,7 +355,7 @@ static void launch_deinit(Launch *launch)
 static int become_supervisor(Launch *launch, Error *error)
 {
     release_vm_ends(launch);
-    int r = drop_privileges(launch->uid, 0);
+    int r = drop_privileges(launch->uid, (gid_t)launch->uid, 0);
     if (r < 0)
         return error_set_errno(error, ERROR_START_FAILED, r, "cannot drop privileges");
     /* The VMM has the same uid: it must not reach into this process. */

@@ -19,9 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/drop-privileges.h"
 #include "common/fd.h"
 #include "common/log.h"
-#include "vmm-launcher/drop.h"
 
 typedef enum StartStep {
     STEP_EXECUTING, /* no failure: exec is next */
@@ -191,7 +191,7 @@ static _Noreturn void stub_main(const StubPlan *plan, int start_fd)
     if (setsid() < 0)
         fail(start_fd, STUB_PROGRAM_MAX, STEP_SESSION, errno);
 
-    int r = drop_privileges(plan->uid, plan->device_gid);
+    int r = drop_privileges(plan->uid, (gid_t)plan->uid, plan->device_gid);
     if (r < 0)
         fail(start_fd, STUB_PROGRAM_MAX, STEP_DROP, -r);
     /* After the change of uid, which clears it. A parent that has died before is noticed by the
