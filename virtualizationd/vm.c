@@ -29,7 +29,7 @@
 
 #define STUB_SOCKET     "stub.socket"
 #define STOP_TIMEOUT_MS 10000
-#define VSOCK_PORT_MIN  1024 /* as AVF: what is below is the guest system's own */
+#define VSOCK_PORT_MIN  1024U /* as AVF: what is below is the guest system's own */
 #define CONNECTS_MAX    16
 #define CREATION_EVENT  1
 #define USEC_PER_SEC    UINT64_C(1000000)
@@ -183,6 +183,31 @@ static int vm_init(Vm *vm, const VmRequest *request, Error *error)
     return bus_object_new(daemon->bus, path, &vm_interface, vm, false, &vm->object, error);
 }
 
+/* Releases what a VM needs while it lives. Its configuration and object stay. */
+static void release_life(Vm *vm)
+{
+    vm->connection_io = sd_event_source_disable_unref(vm->connection_io);
+    vm->connection = fd_close(vm->connection);
+    vm_files_deinit(&vm->files);
+    if (vm->cid != 0 && vm->state != VM_DEAD)
+        cid_pool_release(&vm->daemon->cids, vm->cid);
+    remove_directory(vm);
+}
+
+/* Everything but its place in the table. */
+static void release(Vm *vm)
+{
+    if (vm->state != VM_DEAD)
+        release_life(vm); /* a supervisor whose daemon goes ends its VM */
+    sd_event_source_disable_unref(vm->forget_timer);
+    bus_object_free(vm->object);
+    vm_config_free(vm->config);
+    free(vm->record);
+    free(vm->client);
+    free(vm->name);
+    free(vm);
+}
+
 int vm_new(Daemon *daemon, const VmRequest *request, Vm **ret_vm, Error *error)
 {
     Vm *vm = calloc(1, sizeof(*vm));
@@ -197,26 +222,15 @@ int vm_new(Daemon *daemon, const VmRequest *request, Vm **ret_vm, Error *error)
     vm->created_usec = realtime_usec();
     vm->connection = -EBADF;
     LIST_INIT(&vm->connects);
-    LIST_INSERT_HEAD(&daemon->vms, vm, link);
 
     int r = vm_init(vm, request, error);
     if (r < 0) {
-        vm_free(vm);
+        release(vm);
         return r;
     }
+    LIST_INSERT_HEAD(&daemon->vms, vm, link);
     *ret_vm = vm;
     return 0;
-}
-
-/* Releases what a VM needs while it lives. Its configuration and object stay. */
-static void release_life(Vm *vm)
-{
-    vm->connection_io = sd_event_source_disable_unref(vm->connection_io);
-    vm->connection = fd_close(vm->connection);
-    vm_files_deinit(&vm->files);
-    if (vm->cid != 0 && vm->state != VM_DEAD)
-        cid_pool_release(&vm->daemon->cids, vm->cid);
-    remove_directory(vm);
 }
 
 static void answer_waiting(Vm *vm, ErrorKind kind, const char *sentence)
@@ -247,15 +261,7 @@ Vm *vm_free(Vm *vm)
 
     answer_waiting(vm, ERROR_FAILED, "the VM is given up");
     LIST_REMOVE(vm, link);
-    if (vm->state != VM_DEAD)
-        release_life(vm); /* a supervisor whose daemon goes ends its VM */
-    sd_event_source_disable_unref(vm->forget_timer);
-    bus_object_free(vm->object);
-    vm_config_free(vm->config);
-    free(vm->record);
-    free(vm->client);
-    free(vm->name);
-    free(vm);
+    release(vm);
     return NULL;
 }
 

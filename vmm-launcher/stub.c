@@ -169,7 +169,9 @@ static void watch(const StubPlan *plan, const pid_t *pids, int signal_fd)
         if ((polls[1].revents & (POLLHUP | POLLERR)) || (polls[2].revents & POLLIN))
             return;
         if (polls[0].revents & POLLIN) {
-            (void)read(signal_fd, &info, sizeof(info)); /* only says when to look */
+            /* What it says does not matter, only that it is time to look. */
+            if (read(signal_fd, &info, sizeof(info)) < 0 && errno != EINTR)
+                return;
             if (report_ended(plan, pids))
                 return;
         }
