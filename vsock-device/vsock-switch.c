@@ -111,6 +111,7 @@ static void settle(VsockSwitch *vsock, Stream *stream)
             remove_stream(vsock, stream);
         break;
     case VSOCK_RESETTING:
+        broker_client_forget(vsock->broker, stream); /* its answer comes too late now */
         stream_close_host(stream);
         make_ready(vsock, stream);
         break;

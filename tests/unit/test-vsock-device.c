@@ -310,6 +310,7 @@ static void guest_that_exceeds_its_credit_is_reset(void **state)
     _cleanup_close_ int slow = open_with_small_buffer(front_end);
     VsockPacket packet;
 
+    assert_true(slow >= 0);
     (void)fill_towards_host(front_end, 128UL * 1024);
     assert_true(front_end_receive(front_end, &packet, NULL));
     while (packet.operation == VSOCK_OPERATION_CREDIT_UPDATE)
@@ -478,6 +479,7 @@ static void connections_beyond_the_limit_are_reset(void **state)
     front_end_expect(front_end, VSOCK_OPERATION_RESET, NULL);
     assert_false(front_end_broker_receive(front_end, &message));
     _cleanup_close_ int host = dial(front_end, 3);
+    assert_host_reads(host, "");
     assert_dial_failed(front_end, 3, ENOBUFS);
 
     guest_writes(front_end, "");
@@ -500,6 +502,30 @@ static void late_accept_for_a_guest_that_gave_up_is_closed(void **state)
     assert_host_reads(sockets[0], "");
     (void)fd_close(sockets[0]);
     front_end_expect_silence(front_end);
+}
+
+static void packet_before_the_answer_ends_the_request(void **state)
+{
+    (void)state;
+    _cleanup_(front_end_freep) FrontEnd *front_end = started();
+    BrokerMessage message;
+    int sockets[2];
+
+    front_end_send(front_end, VSOCK_OPERATION_REQUEST, GUEST_PORT, HOST_PORT, NULL, 0);
+    assert_true(front_end_broker_receive(front_end, &message));
+    guest_writes(front_end, "hasty");
+    front_end_expect(front_end, VSOCK_OPERATION_RESET, NULL);
+
+    /* Once more with the RESET still owed when the answer comes. */
+    (void)front_end_stop_ring(front_end, 0);
+    front_end_send(front_end, VSOCK_OPERATION_REQUEST, 1001, HOST_PORT, NULL, 0);
+    assert_true(front_end_broker_receive(front_end, &message));
+    front_end_send(front_end, VSOCK_OPERATION_DATA, 1001, HOST_PORT, "hasty", 5);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+    front_end_broker_send(front_end, BROKER_ACCEPT, message.id, 0, sockets[1]);
+    (void)fd_close(sockets[1]);
+    assert_host_reads(sockets[0], "");
+    (void)fd_close(sockets[0]);
 }
 
 static void broker_reset_drops_all_connections(void **state)
@@ -806,6 +832,7 @@ int main(void)
         cmocka_unit_test(connect_requests_beyond_the_limit_are_reset),
         cmocka_unit_test(connections_beyond_the_limit_are_reset),
         cmocka_unit_test(late_accept_for_a_guest_that_gave_up_is_closed),
+        cmocka_unit_test(packet_before_the_answer_ends_the_request),
         cmocka_unit_test(broker_reset_drops_all_connections),
         cmocka_unit_test(resumed_driver_keeps_its_connections_and_a_new_one_has_none),
         cmocka_unit_test(rings_wrap_at_65536),
