@@ -485,7 +485,8 @@ static int send_packet(VsockSwitch *vsock, Virtqueue *queue)
     int r = virtqueue_peek(queue, &chain);
     if (r == 0)
         return virtqueue_request_kick(queue);
-    if (r < 0 || chain.n_readable > 0 || chain.writable_size < VSOCK_PACKET_HEADER_SIZE) {
+    /* A buffer without room for a single byte of payload would never be used up by data. */
+    if (r < 0 || chain.n_readable > 0 || chain.writable_size <= VSOCK_PACKET_HEADER_SIZE) {
         break_ring(vsock, VSOCK_PACKET_RING_RECEIVE, "no valid chain of descriptors");
         return -EBADMSG;
     }

@@ -739,7 +739,7 @@ static void impossible_available_index_breaks_the_ring(void **state)
     assert_ring_breaks_and_recovers(front_end, 1, host);
 }
 
-static void receive_buffer_without_room_for_a_header_breaks_the_ring(void **state)
+static void receive_buffer_without_room_for_payload_breaks_the_ring(void **state)
 {
     (void)state;
     _cleanup_(front_end_freep) FrontEnd *front_end = front_end_new();
@@ -749,7 +749,7 @@ static void receive_buffer_without_room_for_a_header_breaks_the_ring(void **stat
     front_end_start_rings(front_end, 0);
     front_end_put_descriptor(front_end, front_end->rings[0].descriptors, 0,
                              FRONT_END_GUEST_BASE + front_end->rings[0].buffers,
-                             VSOCK_PACKET_HEADER_SIZE - 1, VRING_DESC_F_WRITE, 0);
+                             VSOCK_PACKET_HEADER_SIZE, VRING_DESC_F_WRITE, 0);
     front_end_offer(front_end, 0, 0);
     front_end_kick(front_end, 0);
     assert_false(front_end_is_broken(front_end, 0)); /* nothing to be sent, nothing looked at */
@@ -843,7 +843,7 @@ int main(void)
         cmocka_unit_test(hostile_descriptors_break_the_ring_and_nothing_else),
         cmocka_unit_test(header_longer_than_its_buffers_breaks_the_ring),
         cmocka_unit_test(impossible_available_index_breaks_the_ring),
-        cmocka_unit_test(receive_buffer_without_room_for_a_header_breaks_the_ring),
+        cmocka_unit_test(receive_buffer_without_room_for_payload_breaks_the_ring),
         cmocka_unit_test(device_ends_well_when_a_peer_closes),
         cmocka_unit_test(device_ends_badly_when_a_peer_breaks_its_protocol),
     };
