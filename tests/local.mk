@@ -1,8 +1,6 @@
 # Tests. Unit tests are one cmocka program a module; integration tests are TAP scripts that run the
 # built programs on a private bus, with real guests, as root. A distribution's builder has neither
 # root nor the guest image, so distcheck leaves the latter out.
-unit_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(UNIT_CFLAGS)
-
 AM_DISTCHECK_CONFIGURE_FLAGS = --disable-integration-tests
 
 include tests/unit/local.mk

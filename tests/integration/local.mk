@@ -10,11 +10,12 @@ integration_tests = \
 EXTRA_DIST += $(integration_tests) tests/helpers/harness.py
 
 # The payload of the tests, static like every guest program.
-EXTRA_PROGRAMS += programs/payloads/probe
+EXTRA_PROGRAMS = programs/payloads/probe
 programs_payloads_probe_SOURCES = tests/payloads/probe.c guest/payload-api.c guest/payload-api.h
 programs_payloads_probe_CPPFLAGS = $(guest_cppflags)
 programs_payloads_probe_CFLAGS = $(guest_cflags)
 programs_payloads_probe_LDFLAGS = $(guest_ldflags)
+programs_payloads_probe_LDADD =
 
 if INTEGRATION_TESTS
 TESTS += $(integration_tests)
