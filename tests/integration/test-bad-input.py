@@ -23,7 +23,7 @@ def with_host(function):
     def run(suite):
         host = Host(suite.build)
         try:
-            host.manager().ListVms(True)
+            host.create(*host.config()).methods.Kill()  # the first death makes a timer
             before = fd_count(host)
             function(host)
             for path, *_ in host.manager().ListVms(False):
@@ -58,7 +58,7 @@ def test_configuration_is_refused_by_field(host):
     good = config
     for bad, *words in (
             ('{', 'JSON'), ('[]', 'expected object'), ('{} {}', 'JSON'), ('', 'JSON'),
-            ("{'kernel': 'k'}", 'double quotes'),
+            ("{'kernel': \"k\"}", 'double quotes'),
             (dict(good, colour='red'), '/colour', 'unknown key'),
             ('{"kernel": "kernel", "kernel": "kernel"}', '/kernel', 'twice'),
             ('{"kernel": "kernel", "disks": [{"image": "a", "image": "b"}]}', '/disks/0/image'),

@@ -23,7 +23,8 @@ def test_offender_gets_an_error_and_the_daemon_stays_flat(suite):
     try:
         host.manager().ListVms(True)
         before = rss_kib(host.daemon.pid)
-        vm = host.create(*host.config(host.payload('probe'), 'probe=link'), start=True)
+        vm = host.create(*host.config(host.payload('probe'), 'probe=link virtualizationd.debug=1'),
+                         start=True)
         slowest = 0
         while vm.find('Died') is None:
             began = time.monotonic()

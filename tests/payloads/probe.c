@@ -2,6 +2,7 @@
 /* The payload of the integration tests: does what probe=MODE[:ARGUMENT] on the guest's kernel
  * command line asks for, and prints what it sees. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/reboot.h>
 #include <linux/vm_sockets.h>
 #include <signal.h>
@@ -13,7 +14,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <fcntl.h>
 
 #include "guest/payload-api.h"
 
@@ -93,10 +93,10 @@ static void abuse_link(void)
     call_text("no JSON", "hello");
     call_text("unknown method", "{\"method\":\"" INTERFACE ".Explode\"}");
     call_text("unknown key", "{\"method\":\"" INTERFACE ".PayloadReady\",\"x\":1}");
-    call_text("exit code", "{\"method\":\"" INTERFACE
-                           ".PayloadFinished\",\"parameters\":{\"exit_code\":256}}");
-    call_text("stream", "{\"method\":\"" INTERFACE
-                        ".OpenStream\",\"parameters\":{\"name\":\"secrets\"}}");
+    call_text("exit code",
+              "{\"method\":\"" INTERFACE ".PayloadFinished\",\"parameters\":{\"exit_code\":256}}");
+    call_text("stream",
+              "{\"method\":\"" INTERFACE ".OpenStream\",\"parameters\":{\"name\":\"secrets\"}}");
     call_text("backward", "{\"method\":\"" INTERFACE ".PayloadStarted\"}");
     call_text("ready", "{\"method\":\"" INTERFACE ".PayloadReady\"}");
     call_text("ready again", "{\"method\":\"" INTERFACE ".PayloadReady\"}");
