@@ -6,6 +6,7 @@ AM_DISTCHECK_CONFIGURE_FLAGS = --disable-integration-tests
 include tests/unit/local.mk
 include tests/fuzz/local.mk
 include tests/integration/local.mk
+include tests/bench/local.mk
 
 .PHONY: check-unit check-fuzz check-integration
 check-unit:
