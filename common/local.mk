@@ -5,6 +5,7 @@ common_sources = \
 	%D%/bytes.c %D%/bytes.h \
 	%D%/ckd.h \
 	%D%/cleanup.h \
+	%D%/drop-privileges.c %D%/drop-privileges.h \
 	%D%/error.c %D%/error.h \
 	%D%/fd.c %D%/fd.h \
 	%D%/fd-message.c %D%/fd-message.h \

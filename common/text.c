@@ -80,6 +80,10 @@ static size_t escape_one(const uint8_t *bytes, size_t size, char piece[static 4]
     /* C1 controls (U+0080 to U+009F) drive terminals as C0 ones do. */
     bool c1_control = length == 2 && bytes[0] == 0xc2 && bytes[1] < 0xa0;
 
+    if (bytes[0] == '\r' && size > 1 && bytes[1] == '\n') {
+        *ret_length = 0;
+        return 1;
+    }
     if (length > 0 && !c1_control && bytes[0] != '\\' &&
         (!is_control(bytes[0]) || bytes[0] == '\n')) {
         memcpy(piece, bytes, length);

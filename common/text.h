@@ -12,8 +12,8 @@ bool text_is_utf8(const char *text, size_t size);
 /* True when no byte is a C0 control or DEL. */
 bool text_has_no_control(const char *text);
 
-/* Writes @size foreign bytes into @destination as printable text: valid UTF-8 and newline stay,
- * anything else, the backslash too, becomes \xNN. NUL-terminated; what does not fit @capacity is
+/* Writes @size foreign bytes into @destination as printable text: valid UTF-8 and newline stay, a
+ * carriage return before a newline goes, anything else, the backslash too, becomes \xNN. NUL-terminated; what does not fit @capacity is
  * left out, never half a character or escape. Returns the length. */
 size_t text_escape(const char *source, size_t size, char *destination, size_t capacity);
 

@@ -1,1 +1,22 @@
-# filled below
+# The daemon.
+noinst_LIBRARIES += libvirtualizationd.a
+libvirtualizationd_a_SOURCES = \
+	%D%/bus-dict.c %D%/bus-dict.h \
+	%D%/cid-pool.c %D%/cid-pool.h \
+	%D%/daemon.c %D%/daemon.h \
+	%D%/files-argument.c %D%/files-argument.h \
+	%D%/launcher.c %D%/launcher.h \
+	%D%/manager-interface.c %D%/manager-interface.h \
+	%D%/settings.c %D%/settings.h \
+	%D%/vm.c %D%/vm.h \
+	%D%/vm-config.c %D%/vm-config.h \
+	%D%/vm-files.c %D%/vm-files.h \
+	%D%/vm-interface.c \
+	%D%/vm-launch.c %D%/vm-launch.h
+
+virtualizationd_libs = libvirtualizationd.a libbus.a libcomposite-disk.a libprotocol.a libcommon.a \
+	$(SYSTEMD_LIBS) $(DBUS_LIBS) $(JSON_LIBS) $(INIH_LIBS) $(ZLIB_LIBS)
+
+pkglibexec_PROGRAMS += programs/virtualizationd
+programs_virtualizationd_SOURCES = %D%/main.c
+programs_virtualizationd_LDADD = $(virtualizationd_libs)

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/drop-privileges.h"
 #include "common/fd-message.h"
 #include "common/fd.h"
 #include "common/kvm.h"
@@ -21,7 +22,6 @@
 #include "common/program-path.h"
 #include "common/text.h"
 #include "protocol/supervisor-message.h"
-#include "vmm-launcher/drop.h"
 #include "vmm-launcher/launch-request.h"
 #include "vmm-launcher/output.h"
 #include "vmm-launcher/stub.h"
@@ -70,7 +70,12 @@ static int check_disk_files(Launch *launch, Error *error)
  * of its own, so that the VMM has no way to release it. */
 static int lock_image(Launch *launch, int fd, bool writable, Error *error)
 {
-    struct flock lock = { .l_type = writable ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET };
+    /* Not the bytes that QEMU locks itself, among those of its kind (block/file-posix.c,
+     * RAW_LOCK_PERM_BASE and RAW_LOCK_SHARED_BASE). */
+    struct flock locks[] = {
+        { .l_whence = SEEK_SET, .l_start = 0, .l_len = 100 },
+        { .l_whence = SEEK_SET, .l_start = 300, .l_len = 0 /* to the end */ },
+    };
     struct stat status;
     _cleanup_close_ int locked = -EBADF;
 
@@ -81,10 +86,13 @@ static int lock_image(Launch *launch, int fd, bool writable, Error *error)
     int r = fd_reopen(fd, writable ? O_RDWR : O_RDONLY, &locked);
     if (r < 0)
         return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot open a disk image anew");
-    if (fcntl(locked, F_OFD_SETLK, &lock) < 0)
-        return error_set(error, ERROR_IMAGE_BUSY,
-                         "a %s disk image (inode %ju) is in use by another process",
-                         writable ? "writable" : "read-only", (uintmax_t)status.st_ino);
+    for (size_t i = 0; i < ELEMENTS_OF(locks); i++) {
+        locks[i].l_type = writable ? F_WRLCK : F_RDLCK;
+        if (fcntl(locked, F_OFD_SETLK, &locks[i]) < 0)
+            return error_set(error, ERROR_IMAGE_BUSY,
+                             "a %s disk image (inode %ju) is in use by another process",
+                             writable ? "writable" : "read-only", (uintmax_t)status.st_ino);
+    }
 
     launch->disk_locks[launch->n_disk_locks++] = take_fd(&locked);
     return 0;
@@ -355,7 +363,7 @@ static void launch_deinit(Launch *launch)
 static int become_supervisor(Launch *launch, Error *error)
 {
     release_vm_ends(launch);
-    int r = drop_privileges(launch->uid, 0);
+    int r = drop_privileges(launch->uid, (gid_t)launch->uid, 0);
     if (r < 0)
         return error_set_errno(error, ERROR_START_FAILED, r, "cannot drop privileges");
     /* The VMM has the same uid: it must not reach into this process. */

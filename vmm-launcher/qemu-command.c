@@ -122,9 +122,7 @@ static int new_vmdk_descriptor(const LaunchDisk *disk, const int *set_numbers, i
     int r = fd_write_all(fd, text, size);
     if (r < 0)
         return r;
-
-    *ret_fd = take_fd(&fd);
-    return 0;
+    return fd_reopen(fd, disk->writable ? O_RDWR : O_RDONLY, ret_fd);
 }
 
 /* Puts @fd into an fdset of its own, whose number is the descriptor's. QEMU duplicates what is
@@ -156,17 +154,18 @@ static void add_disk(VmmCommand *command, VmmMachine *machine, size_t index, int
     if (disk->n_regions == 1 && disk->regions[0].file_offset == 0) {
         ADD("-blockdev",
             "driver=raw,node-name=disk%zu,read-only=%s,file.driver=file,"
-            "file.filename=/dev/fdset/%d,file.locking=off",
+            "file.filename=/dev/fdset/%d",
             index, read_only, set_numbers[0]);
     } else {
         int descriptor = -EBADF;
 
         if (*r >= 0)
             *r = new_vmdk_descriptor(disk, set_numbers, &descriptor);
+        int set_number = add_fdset(command, descriptor, r);
         ADD("-blockdev",
             "driver=vmdk,node-name=disk%zu,read-only=%s,file.driver=file,"
             "file.filename=/dev/fdset/%d,file.locking=off",
-            index, read_only, add_fdset(command, descriptor, r));
+            index, read_only, set_number);
     }
     ADD("-device", "virtio-blk-pci,drive=disk%zu,disable-legacy=on", index);
 }

@@ -19,9 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/drop-privileges.h"
 #include "common/fd.h"
 #include "common/log.h"
-#include "vmm-launcher/drop.h"
 
 typedef enum StartStep {
     STEP_EXECUTING, /* no failure: exec is next */
@@ -169,7 +169,9 @@ static void watch(const StubPlan *plan, const pid_t *pids, int signal_fd)
         if ((polls[1].revents & (POLLHUP | POLLERR)) || (polls[2].revents & POLLIN))
             return;
         if (polls[0].revents & POLLIN) {
-            (void)read(signal_fd, &info, sizeof(info)); /* only says when to look */
+            /* What it says does not matter, only that it is time to look. */
+            if (read(signal_fd, &info, sizeof(info)) < 0 && errno != EINTR)
+                return;
             if (report_ended(plan, pids))
                 return;
         }
@@ -191,7 +193,7 @@ static _Noreturn void stub_main(const StubPlan *plan, int start_fd)
     if (setsid() < 0)
         fail(start_fd, STUB_PROGRAM_MAX, STEP_SESSION, errno);
 
-    int r = drop_privileges(plan->uid, plan->device_gid);
+    int r = drop_privileges(plan->uid, (gid_t)plan->uid, plan->device_gid);
     if (r < 0)
         fail(start_fd, STUB_PROGRAM_MAX, STEP_DROP, -r);
     /* After the change of uid, which clears it. A parent that has died before is noticed by the

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm-launcher/drop.h"
+#include "common/drop-privileges.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -29,15 +29,13 @@ static int empty_bounding_set(void)
     }
 }
 
-int drop_privileges(uid_t uid, gid_t device_gid)
+int drop_privileges(uid_t uid, gid_t gid, gid_t additional_gid)
 {
-    gid_t gid = (gid_t)uid;
-
     int r = empty_bounding_set();
     if (r < 0)
         return r;
     if (prctl(PR_SET_SECUREBITS, SECUREBITS_LOCKED, 0, 0, 0) < 0 ||
-        setgroups(device_gid != 0 ? 1 : 0, &device_gid) < 0 || setresgid(gid, gid, gid) < 0 ||
+        setgroups(additional_gid != 0 ? 1 : 0, &additional_gid) < 0 || setresgid(gid, gid, gid) < 0 ||
         setresuid(uid, uid, uid) < 0)
         return -errno;
     r = clear_capabilities();

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private bus and virtualizationd on it, VMs made over the bus, and what is left behind.
+
+Waits are for events, with a deadline generous enough for a machine under load.
+"""
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import dbus
+import dbus.bus
+import dbus.mainloop.glib
+from gi.repository import GLib
+
+dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
+
+NAME = 'org.virtualizationd1'
+ROOT = '/org/virtualizationd1'
+MANAGER = 'org.virtualizationd1.Manager'
+VM = 'org.virtualizationd1.VirtualMachine'
+PROPERTIES = 'org.freedesktop.DBus.Properties'
+DEADLINE = 120  # seconds
+UID_MIN, UID_COUNT = 0x70000000, 4096  # vmm-launcher/vm-uid.h
+
+BUS_CONFIG = '''<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:path={directory}/bus</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <allow own="*"/>
+    <allow send_destination="*"/>
+    <allow receive_sender="*"/>
+  </policy>
+  <limit name="max_message_unix_fds">16</limit>
+</busconfig>
+'''
+
+
+def wait_until(condition, what, deadline=DEADLINE):
+    """Runs the main loop until condition() is true."""
+    context = GLib.MainContext.default()
+    end = time.monotonic() + deadline
+    ticker = GLib.timeout_add(50, lambda: True)  # for conditions that no event announces
+    try:
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(f'waited {deadline} s for {what}')
+            context.iteration(True)
+    finally:
+        GLib.source_remove(ticker)
+
+
+def processes():
+    """pid -> (uid, state, command line) of every process but kernel threads."""
+    found = {}
+    for entry in os.listdir('/proc'):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f'/proc/{entry}/status', encoding='ascii', errors='replace') as file:
+                fields = dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
+            with open(f'/proc/{entry}/cmdline', 'rb') as file:
+                command = file.read().replace(b'\0', b' ').decode(errors='replace')
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        uid = int(fields['Uid'].split()[0])
+        found[int(entry)] = (uid, fields['State'][0], command)
+    return found
+
+
+def vm_processes():
+    """The living processes of any VM on this machine: those with a uid of the reserved range."""
+    return {pid: command for pid, (uid, state, command) in processes().items()
+            if UID_MIN <= uid < UID_MIN + UID_COUNT and state not in 'ZX'}
+
+
+class Host:
+    """A private bus with virtualizationd on it."""
+
+    def __init__(self, build, config=''):
+        self.build = os.path.abspath(build)
+        self.directory = tempfile.mkdtemp(prefix='virtualizationd-')
+        os.chmod(self.directory, 0o755)
+        self.runtime_dir = os.path.join(self.directory, 'run')
+        self.log_path = os.path.join(self.directory, 'daemon.log')
+        self.address = f'unix:path={self.directory}/bus'
+        self.dbus_daemon = self.daemon = None
+        self.vms = []
+        with open(f'{self.directory}/daemon.conf', 'w', encoding='ascii') as file:
+            file.write('[Daemon]\n' + config)
+        try:
+            self._start_bus()
+            self.start_daemon()
+            self.bus = self.connect()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_bus(self):
+        path = f'{self.directory}/bus.conf'
+        with open(path, 'w', encoding='ascii') as file:
+            file.write(BUS_CONFIG.format(directory=self.directory))
+        self.dbus_daemon = subprocess.Popen(
+            ['dbus-daemon', f'--config-file={path}', '--nofork', '--nopidfile',
+             '--print-address=1'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL)
+        if not self.dbus_daemon.stdout.readline():
+            raise RuntimeError('dbus-daemon does not start')
+
+    def start_daemon(self):
+        """Starts virtualizationd and waits until it says READY=1."""
+        notify_path = f'{self.directory}/notify'
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, \
+                open(self.log_path, 'ab') as log:
+            notify.bind(notify_path)
+            os.chmod(notify_path, 0o666)
+            environment = dict(os.environ, NOTIFY_SOCKET=notify_path)
+            self.daemon = subprocess.Popen(
+                [f'{self.build}/programs/virtualizationd', f'--bus={self.address}',
+                 f'--runtime-dir={self.runtime_dir}', f'--config={self.directory}/daemon.conf'],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+            notify.settimeout(1)
+            end = time.monotonic() + DEADLINE
+            while True:
+                try:
+                    if b'READY=1' in notify.recv(4096):
+                        break
+                except socket.timeout:
+                    pass
+                if self.daemon.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError('virtualizationd does not start:\n' + self.log())
+        os.unlink(notify_path)
+
+    def log(self):
+        with open(self.log_path, encoding='utf-8', errors='replace') as file:
+            return file.read()
+
+    def connect(self):
+        return dbus.bus.BusConnection(self.address)
+
+    def manager(self, bus=None):
+        return dbus.Interface((bus or self.bus).get_object(NAME, ROOT, introspect=False), MANAGER)
+
+    def image(self, name):
+        return f'{self.build}/guest-image/{name}'
+
+    def params(self, extra=''):
+        with open(self.image('params'), encoding='ascii') as file:
+            return (file.read().strip() + ' ' + extra).strip()
+
+    def config(self, payload=None, params='', **more):
+        """A raw configuration with microguest's kernel, and files for it."""
+        config = {'kernel': 'kernel', 'initrd': 'initrd', 'params': self.params(params),
+                  'memory_mib': 128, 'platform_version': '~1.0'}
+        files = {'kernel': self.image('vmlinux'), 'initrd': self.image('initramfs')}
+        if payload:
+            config['disks'] = [{'partitions': [{'label': 'payload', 'path': 'payload'}]}]
+            files['payload'] = payload
+        config.update(more)
+        return config, files
+
+    def payload(self, name):
+        return f'{self.build}/programs/payloads/{name}'
+
+    def create(self, config, files, bus=None, **options):
+        return Vm(self, config, files, bus or self.bus, options)
+
+    def listener_pids(self):
+        return [pid for pid, (_, state, command) in processes().items()
+                if f'--listen={self.runtime_dir}' in command and state not in 'ZX']
+
+    def left_behind(self):
+        """What should not be there once all VMs and the daemon have ended."""
+        left = [f'process {pid}: {command}' for pid, (_, state, command) in processes().items()
+                if self.directory in command and state not in 'ZX'
+                and pid not in (os.getpid(), self.dbus_daemon.pid)]
+        for directory, names, file_names in os.walk(self.runtime_dir):
+            left += [os.path.join(directory, name) for name in names + file_names
+                     if os.path.join(directory, name) not in (f'{self.runtime_dir}/vm',
+                                                              f'{self.runtime_dir}/launcher')]
+        with open('/proc/mounts', encoding='utf-8') as file:
+            left += [line.strip() for line in file if self.directory in line]
+        return left
+
+    def stop_daemon(self):
+        if self.daemon and self.daemon.poll() is None:
+            self.daemon.send_signal(signal.SIGTERM)
+            try:
+                self.daemon.wait(DEADLINE)
+            except subprocess.TimeoutExpired:
+                self.daemon.kill()
+                self.daemon.wait()
+
+    def close(self):
+        """Ends everything. Returns the daemon's exit status and what was left behind."""
+        left = []
+        try:
+            self.stop_daemon()
+            if self.dbus_daemon:
+                try:
+                    wait_until(lambda: not self.left_behind(), 'nothing to be left behind', 30)
+                except TimeoutError:
+                    left = self.left_behind()
+        finally:
+            for pid in self.listener_pids():
+                os.kill(pid, signal.SIGTERM)
+            if self.dbus_daemon:
+                self.dbus_daemon.terminate()
+                self.dbus_daemon.wait()
+                self.dbus_daemon.stdout.close()
+            subprocess.run(['rm', '-rf', '--one-file-system', self.directory], check=False)
+        return (self.daemon.returncode if self.daemon else None), left
+
+
+class Vm:
+    """A VM made over the bus, its events and its output as they came."""
+
+    def __init__(self, host, config, files, bus, options):
+        self.bus = bus
+        self.events = []     # (seconds since CreateVm, name, arguments)
+        self.output = {'payload-out': b'', 'console-out': b'', 'log': b''}
+        self.outputs_open = set()
+        self.properties = {}
+        passed = {}
+        sources = {}
+        self.match = bus.add_signal_receiver(self._on_signal, member_keyword='member',
+                                             path_keyword='path', sender_keyword='sender')
+        for key in self.output:
+            sources[key], passed[key] = os.pipe()
+        for key, path in files.items():
+            if isinstance(path, str):
+                passed[key] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            else:
+                passed[key] = os.dup(path)
+        self.path = None
+        self.early = []
+        self.created = time.monotonic()
+        try:
+            dictionary = dbus.Dictionary({key: dbus.types.UnixFd(fd)
+                                          for key, fd in passed.items()}, signature='sh')
+            self.path = host.manager(bus).CreateVm(
+                config if isinstance(config, str) else json.dumps(config), dictionary,
+                dbus.Dictionary(options, signature='sv'))
+        finally:
+            for fd in passed.values():
+                os.close(fd)
+            if self.path is None:
+                for fd in sources.values():
+                    os.close(fd)
+                self.match.remove()
+        self._record('created', [])
+        for key, fd in sources.items():
+            self.outputs_open.add(key)
+            GLib.io_add_watch(fd, GLib.PRIORITY_DEFAULT, GLib.IO_IN | GLib.IO_HUP,
+                              self._on_output, key)
+        self.object = bus.get_object(NAME, self.path, introspect=False)
+        self.methods = dbus.Interface(self.object, VM)
+        for event in self.early:
+            self._on_signal(*event[0], **event[1])
+        self.early = None
+
+    def _record(self, name, arguments):
+        self.events.append((time.monotonic() - self.created, name, arguments))
+
+    def _on_output(self, fd, _condition, key):
+        data = os.read(fd, 65536)
+        if not data:
+            os.close(fd)
+            self.outputs_open.discard(key)
+            return False
+        self.output[key] += data
+        self._record(f'output:{key}', [data])
+        return True
+
+    def _on_signal(self, *arguments, member, path, sender):
+        if self.path is None or self.early:
+            if self.path is None:
+                self.early.append((arguments, {'member': member, 'path': path, 'sender': sender}))
+                return
+        if path != self.path:
+            return
+        if member == 'PropertiesChanged':
+            self.properties.update(arguments[1])
+            for key, value in arguments[1].items():
+                if key in ('State', 'StartedAt', 'Pid', 'DeathReason'):
+                    self._record(f'property:{key}', [value])
+        else:
+            self._record(member, list(arguments))
+
+    def start(self):
+        self.methods.Start()
+
+    def names(self):
+        return [name for _, name, _ in self.events]
+
+    def find(self, name):
+        return next(((when, arguments) for when, event, arguments in self.events
+                     if event == name), None)
+
+    def wait_for(self, name, deadline=DEADLINE):
+        wait_until(lambda: self.find(name) is not None, f'{name} of {self.path}, events so far: '
+                   f'{self.names()}, console: {self.output["console-out"][-500:]!r}', deadline)
+        return self.find(name)[1]
+
+    def wait_for_output_end(self, key='payload-out'):
+        wait_until(lambda: key not in self.outputs_open, f'the end of {key}')
+        return self.output[key]
+
+    def get(self, name):
+        return self.object.Get(VM, name, dbus_interface=PROPERTIES)
+
+    def death(self, deadline=DEADLINE):
+        """Waits for the end and returns the death record."""
+        self.wait_for('Died', deadline)
+        return {str(key): value for key, value in self.methods.GetDeathRecord().items()}
+
+
+class Suite:
+    """Runs functions named test_* of a module and prints TAP."""
+
+    def __init__(self):
+        self.build = os.environ.get('top_builddir') or (sys.argv[1] if len(sys.argv) > 1 else '')
+        self.only = os.environ.get('TESTS_ONLY', '')
+
+    def run(self, module):
+        tests = [(name, function) for name, function in vars(module).items()
+                 if name.startswith('test_') and self.only in name]
+        failed = 0
+        print(f'1..{len(tests)}')
+        for number, (name, function) in enumerate(tests, 1):
+            try:
+                function(self)
+                print(f'ok {number} - {name[5:]}', flush=True)
+            except BaseException as problem:  # whatever it is: the next test wants its turn
+                import traceback
+                failed += 1
+                print(f'not ok {number} - {name[5:]}')
+                print('# ' + traceback.format_exc().replace('\n', '\n# '), flush=True)
+                if isinstance(problem, KeyboardInterrupt):
+                    break
+        return 1 if failed else 0

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Root only until the listener runs and the directories are there: then the daemon becomes its own
+ * user, connects to the bus as that user, and never sees privilege again. */
+#include "virtualizationd/daemon.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "common/drop-privileges.h"
+#include "common/fd.h"
+#include "common/kvm.h"
+#include "common/log.h"
+#include "dbus/interfaces.h"
+#include "virtualizationd/launcher.h"
+#include "virtualizationd/manager-interface.h"
+#include "virtualizationd/vm.h"
+
+#define NOFILE_WANTED 65536
+
+static void on_peer_gone(void *userdata, const char *name)
+{
+    Daemon *daemon = userdata;
+    Vm *vm, *next;
+
+    for (vm = LIST_FIRST(&daemon->vms); vm; vm = next) {
+        _cleanup_(error_clear) Error error = ERROR_INIT;
+
+        next = LIST_NEXT(vm, link);
+        if (!vm->client || vm->state == VM_DEAD || strcmp(vm->client, name) != 0)
+            continue;
+        log_info("VM %s: its client %s is gone", vm->id, name);
+        if (vm_kill(vm, INITIATOR_CLIENT, &error) < 0)
+            log_warning("%s", error_get_message(&error));
+    }
+}
+
+static void on_disconnected(void *userdata)
+{
+    Daemon *daemon = userdata;
+
+    log_error("the bus is gone");
+    (void)sd_event_exit(daemon->event, EXIT_FAILURE);
+}
+
+static const BusServiceHandlers bus_handlers = {
+    .peer_gone = on_peer_gone,
+    .disconnected = on_disconnected,
+};
+
+static void measure_host(Daemon *daemon)
+{
+    long n_pages = sysconf(_SC_PHYS_PAGES), page_size = sysconf(_SC_PAGESIZE);
+    long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    daemon->host_memory_bytes = (uint64_t)n_pages * (uint64_t)page_size;
+    daemon->host_cpus = n_cpus > 0 ? (uint32_t)n_cpus : 1;
+    daemon->kvm_usable = kvm_is_usable(&daemon->kvm_reason);
+}
+
+/* Descriptors wait here for the VMs that they are for. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= NOFILE_WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max < NOFILE_WANTED ? limit.rlim_max : NOFILE_WANTED;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_debug("cannot raise the descriptor limit");
+}
+
+static int make_directory(const char *path, mode_t mode, Error *error)
+{
+    if (mkdir(path, mode) < 0 && errno != EEXIST)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot make the directory %s", path);
+    return 0;
+}
+
+static int make_directories(Daemon *daemon, const struct passwd *user, Error *error)
+{
+    const char *runtime_dir = daemon->options->runtime_dir;
+
+    if (asprintf(&daemon->launcher_dir, "%s/launcher", runtime_dir) < 0 ||
+        asprintf(&daemon->vms_dir, "%s/vm", runtime_dir) < 0)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    int r = make_directory(runtime_dir, 0755, error);
+    if (r < 0)
+        return r;
+    r = make_directory(daemon->vms_dir, 0700, error);
+    if (r < 0)
+        return r;
+    /* Only this one is the user's: what the listener has beside it must not be its to replace. */
+    if (user && chown(daemon->vms_dir, user->pw_uid, user->pw_gid) < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot give %s to the user '%s'",
+                               daemon->vms_dir, user->pw_name);
+    return 0;
+}
+
+/* Everything that needs root, if we are, and the way out of it. */
+static int prepare_as_root(Daemon *daemon, Error *error)
+{
+    const struct passwd *user = NULL;
+
+    if (geteuid() == 0) {
+        user = getpwnam(daemon->settings.user);
+        if (!user)
+            return error_set(error, ERROR_INVALID_ARGUMENT,
+                             "there is no user '%s' to run as: make it with systemd-sysusers, or "
+                             "set User= in the configuration file",
+                             daemon->settings.user);
+    }
+    raise_descriptor_limit();
+    measure_host(daemon);
+    int r = make_directories(daemon, user, error);
+    if (r < 0)
+        return r;
+    r = launcher_ensure(daemon->launcher_dir, user ? user->pw_uid : geteuid(), &daemon->presence,
+                        error);
+    if (r < 0 || !user || user->pw_uid == 0)
+        return r;
+    r = drop_privileges(user->pw_uid, user->pw_gid, 0);
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "cannot become the user '%s'",
+                               user->pw_name);
+    return 0;
+}
+
+static int set_up_loop(Daemon *daemon)
+{
+    sigset_t handled;
+
+    sigemptyset(&handled);
+    sigaddset(&handled, SIGTERM);
+    sigaddset(&handled, SIGINT);
+    sigaddset(&handled, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &handled, NULL) < 0)
+        return -errno;
+
+    int r = sd_event_new(&daemon->event);
+    if (r < 0)
+        return r;
+    r = sd_event_add_signal(daemon->event, &daemon->sigterm, SIGTERM, NULL, NULL);
+    if (r < 0)
+        return r;
+    r = sd_event_add_signal(daemon->event, &daemon->sigint, SIGINT, NULL, NULL);
+    if (r < 0)
+        return r;
+    return sd_event_set_watchdog(daemon->event, true);
+}
+
+static int set_up(Daemon *daemon, Error *error)
+{
+    int r = settings_load(daemon->options->config, &daemon->settings, error);
+    if (r < 0)
+        return r;
+    r = prepare_as_root(daemon, error);
+    if (r < 0)
+        return r;
+    r = set_up_loop(daemon);
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "cannot set up the event loop");
+    r = bus_service_new(daemon->event, daemon->options->bus, PRIORITY_BUS, &bus_handlers, daemon,
+                        &daemon->bus, error);
+    if (r < 0)
+        return r;
+    r = bus_object_new(daemon->bus, BUS_PATH, &manager_interface, daemon, true, &daemon->manager,
+                       error);
+    if (r < 0)
+        return r;
+    return bus_service_request_name(daemon->bus, BUS_NAME, error);
+}
+
+static void tear_down(Daemon *daemon)
+{
+    while (!LIST_EMPTY(&daemon->vms))
+        vm_free(LIST_FIRST(&daemon->vms));
+    bus_object_free(daemon->manager);
+    if (daemon->bus)
+        bus_service_flush(daemon->bus);
+    bus_service_free(daemon->bus);
+    sd_event_source_disable_unref(daemon->sigterm);
+    sd_event_source_disable_unref(daemon->sigint);
+    sd_event_unref(daemon->event);
+    if (daemon->presence >= 0)
+        launcher_say_last(daemon->presence);
+    (void)fd_close(daemon->presence);
+    free(daemon->launcher_dir);
+    free(daemon->vms_dir);
+    settings_deinit(&daemon->settings);
+}
+
+int daemon_run(const DaemonOptions *options)
+{
+    _cleanup_(tear_down) Daemon daemon = { .options = options, .presence = -EBADF };
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+
+    LIST_INIT(&daemon.vms);
+    int r = set_up(&daemon, &error);
+    if (r < 0) {
+        log_error("%s", error_get_message(&error));
+        return r;
+    }
+
+    log_info("ready on the %s bus, accelerator %s: %s", options->bus,
+             daemon.kvm_usable ? "kvm" : "tcg", daemon.kvm_reason);
+    (void)sd_notify(0, "READY=1"); /* fails only where nobody asks for it */
+    r = sd_event_loop(daemon.event);
+    (void)sd_notify(0, "STOPPING=1");
+    return r > 0 ? -EIO : r;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything the daemon knows hangs off one Daemon, handed down explicitly. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+#include "dbus/bus-service.h"
+#include "virtualizationd/cid-pool.h"
+#include "virtualizationd/settings.h"
+
+typedef struct Vm Vm;
+
+/* What runs first when several things have happened: an end before what clients ask for. */
+enum {
+    PRIORITY_SUPERVISOR = -10,
+    PRIORITY_BUS = 0,
+    PRIORITY_TIMER = 10,
+};
+
+typedef struct DaemonOptions {
+    const char *bus;         /* "system", "session" or an address */
+    const char *runtime_dir; /* absolute */
+    const char *config;      /* NULL: the default one, if it is there */
+} DaemonOptions;
+
+typedef struct Daemon {
+    const DaemonOptions *options;
+    Settings settings;
+    sd_event *event;
+    sd_event_source *sigterm, *sigint;
+    BusService *bus;
+    BusObject *manager;
+    LIST_HEAD(, Vm) vms;
+    CidPool cids;
+    char *launcher_dir; /* of the listener */
+    char *vms_dir;      /* a directory a living VM */
+    int presence;       /* see launcher_ensure() */
+    uint64_t host_memory_bytes;
+    uint32_t host_cpus;
+    bool kvm_usable;
+    const char *kvm_reason;
+} Daemon;
+
+/* Runs the daemon to its end. 0 after SIGTERM or SIGINT. */
+int daemon_run(const DaemonOptions *options);

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtualizationd/launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "common/program-path.h"
+
+/* The listener's names in its directory. */
+#define SOCKET   "socket"
+#define PRESENCE "presence"
+
+static int connect_to(const char *directory, const char *name, int *ret_fd)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+    /* Through a descriptor: the directory's path may be longer than a socket address. */
+    _cleanup_close_ int directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory_fd < 0)
+        return -errno;
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", directory_fd,
+                   name);
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        return -errno;
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+static int spawn_listener(const char *path, const char *directory, uid_t user, int ready_fd)
+{
+    _cleanup_free_ char *listen_option = NULL, *user_option = NULL;
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    pid_t pid;
+
+    if (asprintf(&listen_option, "--listen=%s", directory) < 0) {
+        listen_option = NULL;
+        return -ENOMEM;
+    }
+    if (asprintf(&user_option, "--user=%u", user) < 0) {
+        user_option = NULL;
+        return -ENOMEM;
+    }
+    char *const arguments[] = { (char[]){ "vmm-launcher" }, listen_option, user_option,
+                                (char[]){ "--ready-fd=3" }, NULL };
+
+    sigemptyset(&none);
+    sigfillset(&all);
+    int r = posix_spawn_file_actions_init(&actions);
+    if (r != 0)
+        return -r;
+    r = posix_spawnattr_init(&attributes);
+    if (r != 0) {
+        posix_spawn_file_actions_destroy(&actions);
+        return -r;
+    }
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                    POSIX_SPAWN_SETSID);
+    (void)posix_spawnattr_setsigmask(&attributes, &none);
+    (void)posix_spawnattr_setsigdefault(&attributes, &all);
+    r = posix_spawn_file_actions_adddup2(&actions, ready_fd, 3);
+    if (r == 0)
+        r = posix_spawn_file_actions_addclosefrom_np(&actions, 4);
+    if (r == 0)
+        r = posix_spawn(&pid, path, &actions, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return -r;
+}
+
+/* Starts a listener and waits until it takes connections. */
+static int start_listener(const char *directory, uid_t user, Error *error)
+{
+    _cleanup_free_ char *path = NULL;
+    int ends[2];
+    char byte;
+
+    int r = program_dup_sibling_path("vmm-launcher", &path);
+    if (r < 0)
+        return error_set_errno(error, ERROR_UNAVAILABLE, r, "cannot find vmm-launcher");
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return error_set_errno(error, ERROR_UNAVAILABLE, errno, "cannot make a pipe");
+    _cleanup_close_ int read_end = ends[0];
+    _cleanup_close_ int write_end = ends[1];
+
+    r = spawn_listener(path, directory, user, write_end);
+    if (r < 0)
+        return error_set_errno(error, ERROR_UNAVAILABLE, r, "cannot start %s", path);
+    write_end = fd_close(write_end);
+    /* End of file without a byte: it has failed and said why, or another was quicker. */
+    ssize_t n = read(read_end, &byte, 1);
+    (void)n;
+    return 0;
+}
+
+int launcher_ensure(const char *directory, uid_t user, int *ret_presence, Error *error)
+{
+    int r = connect_to(directory, PRESENCE, ret_presence);
+    if (r >= 0)
+        return 0;
+    if (geteuid() != 0)
+        return error_set_errno(error, ERROR_UNAVAILABLE, r,
+                               "no launcher serves %s, and only root can start one", directory);
+    r = start_listener(directory, user, error);
+    if (r < 0)
+        return r;
+    r = connect_to(directory, PRESENCE, ret_presence);
+    if (r < 0)
+        return error_set_errno(error, ERROR_UNAVAILABLE, r, "no launcher serves %s", directory);
+    return 0;
+}
+
+int launcher_connect(const char *directory, int *ret_connection, Error *error)
+{
+    int r = connect_to(directory, SOCKET, ret_connection);
+
+    if (r < 0)
+        return error_set_errno(error, ERROR_UNAVAILABLE, r, "cannot reach a launcher in %s",
+                               directory);
+    return 0;
+}
+
+void launcher_say_last(int presence)
+{
+    (void)send(presence, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* else it waits its grace time */
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon's way to vmm-launcher: starts its listener where none is, and connects to it. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "common/error.h"
+
+/* Makes sure that a listener serves @directory for @user: connects to one, or starts one, for which
+ * the caller is root. @ret_presence tells the listener, as long as it is open, that a daemon is
+ * there. Blocks: for the time before the loop runs. */
+int launcher_ensure(const char *directory, uid_t user, int *ret_presence, Error *error);
+
+/* A connection to a new launcher. Does not block. */
+int launcher_connect(const char *directory, int *ret_connection, Error *error);
+
+/* Tells the listener that no daemon will follow: it need not wait. */
+void launcher_say_last(int presence);

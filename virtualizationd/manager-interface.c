@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtualizationd/manager-interface.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "common/text.h"
+#include "config.h"
+#include "dbus/interfaces.h"
+#include "virtualizationd/bus-dict.h"
+#include "virtualizationd/daemon.h"
+#include "virtualizationd/files-argument.h"
+#include "virtualizationd/vm.h"
+
+typedef struct CreateOptions {
+    bool detached;
+    bool start;
+    bool paused;
+} CreateOptions;
+
+static int read_lifetime(DBusMessageIter *variant, bool *ret_detached, Error *error)
+{
+    const char *lifetime;
+
+    if (dbus_message_iter_get_arg_type(variant) != DBUS_TYPE_STRING)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "the option 'lifetime' is a string");
+    dbus_message_iter_get_basic(variant, &lifetime);
+    *ret_detached = strcmp(lifetime, "detached") == 0;
+    if (!*ret_detached && strcmp(lifetime, "client") != 0)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "the option 'lifetime' is 'client' or 'detached', not '%s'", lifetime);
+    return 0;
+}
+
+static int read_boolean(DBusMessageIter *variant, const char *name, bool *ret_value, Error *error)
+{
+    dbus_bool_t value;
+
+    if (dbus_message_iter_get_arg_type(variant) != DBUS_TYPE_BOOLEAN)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "the option '%s' is a boolean", name);
+    dbus_message_iter_get_basic(variant, &value);
+    *ret_value = value;
+    return 0;
+}
+
+static int read_options(DBusMessageIter *dictionary, CreateOptions *options, Error *error)
+{
+    DBusMessageIter entries, entry, variant;
+    const char *name;
+    int r = 0;
+
+    dbus_message_iter_recurse(dictionary, &entries);
+    while (r >= 0 && dbus_message_iter_get_arg_type(&entries) == DBUS_TYPE_DICT_ENTRY) {
+        dbus_message_iter_recurse(&entries, &entry);
+        dbus_message_iter_get_basic(&entry, &name);
+        dbus_message_iter_next(&entry);
+        dbus_message_iter_recurse(&entry, &variant);
+        if (strcmp(name, "lifetime") == 0)
+            r = read_lifetime(&variant, &options->detached, error);
+        else if (strcmp(name, "start") == 0)
+            r = read_boolean(&variant, name, &options->start, error);
+        else if (strcmp(name, "paused") == 0)
+            r = read_boolean(&variant, name, &options->paused, error);
+        else
+            r = error_set(error, ERROR_INVALID_ARGUMENT, "there is no option '%s'", name);
+        dbus_message_iter_next(&entries);
+    }
+    if (r >= 0 && options->paused && !options->start)
+        r = error_set(error, ERROR_INVALID_ARGUMENT, "the option 'paused' goes with 'start'");
+    return r;
+}
+
+/* Without polkit: root, and on a bus of its own the user who runs the daemon. */
+static int check_create(const BusCaller *caller, Error *error)
+{
+    if (caller->uid != 0 && caller->uid != geteuid())
+        return error_set(error, ERROR_ACCESS_DENIED, "only root may create VMs, you are uid %u",
+                         caller->uid);
+    return 0;
+}
+
+void vm_reply_created(Vm *vm, BusCall *call)
+{
+    const char *path = bus_object_get_path(vm->object);
+
+    bus_call_reply(call, DBUS_TYPE_OBJECT_PATH, &path, DBUS_TYPE_INVALID);
+    bus_object_announce(vm->object); /* nobody hears of it before its creator */
+}
+
+static int on_create_vm(void *object, BusCall *call, Error *error)
+{
+    const BusCaller *caller = bus_call_get_caller(call);
+    VmRequest request = { .owner = caller->uid };
+    CreateOptions options = { 0 };
+    DBusMessageIter arguments, files;
+    Vm *vm;
+
+    int r = check_create(caller, error);
+    if (r < 0)
+        return r;
+    dbus_message_iter_init(bus_call_get_message(call), &arguments);
+    dbus_message_iter_get_basic(&arguments, &request.config_json);
+    dbus_message_iter_next(&arguments);
+    files = arguments;
+    dbus_message_iter_next(&arguments);
+    r = read_options(&arguments, &options, error);
+    if (r < 0)
+        return r;
+
+    request.client = options.detached ? NULL : caller->name;
+    request.paused = options.paused;
+    r = vm_new(object, &request, &vm, error);
+    if (r < 0)
+        return r;
+    r = files_argument_take(vm, &files, error);
+    if (r >= 0 && options.start)
+        r = vm_start(vm, call, true, error);
+    else if (r >= 0)
+        vm_reply_created(vm, call);
+    if (r < 0)
+        vm_free(vm);
+    return r;
+}
+
+static int on_get_vm(void *object, BusCall *call, Error *error)
+{
+    const char *name, *path;
+    char shown[128];
+
+    if (!dbus_message_get_args(bus_call_get_message(call), NULL, DBUS_TYPE_STRING, &name,
+                               DBUS_TYPE_INVALID))
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    const Vm *vm = vm_find(object, name);
+    if (!vm) {
+        text_escape(name, strlen(name), shown, sizeof(shown));
+        return error_set(error, ERROR_NO_SUCH_VM, "no VM has the name or id '%s'", shown);
+    }
+
+    path = bus_object_get_path(vm->object);
+    bus_call_reply(call, DBUS_TYPE_OBJECT_PATH, &path, DBUS_TYPE_INVALID);
+    return 0;
+}
+
+static bool append_vm(const Vm *vm, DBusMessageIter *vms)
+{
+    const char *path = bus_object_get_path(vm->object), *id = vm->id;
+    const char *state = vm_state_to_string(vm->state);
+    dbus_uint32_t owner = vm->owner;
+    DBusMessageIter entry;
+
+    return dbus_message_iter_open_container(vms, DBUS_TYPE_STRUCT, NULL, &entry) &&
+           dbus_message_iter_append_basic(&entry, DBUS_TYPE_OBJECT_PATH, &path) &&
+           dbus_message_iter_append_basic(&entry, DBUS_TYPE_STRING, &id) &&
+           dbus_message_iter_append_basic(&entry, DBUS_TYPE_STRING, &vm->name) &&
+           dbus_message_iter_append_basic(&entry, DBUS_TYPE_STRING, &state) &&
+           dbus_message_iter_append_basic(&entry, DBUS_TYPE_UINT32, &vm->cid) &&
+           dbus_message_iter_append_basic(&entry, DBUS_TYPE_UINT32, &owner) &&
+           dbus_message_iter_close_container(vms, &entry);
+}
+
+static bool append_vms(Daemon *daemon, bool all, DBusMessageIter *arguments)
+{
+    DBusMessageIter vms;
+    const Vm *vm;
+
+    if (!dbus_message_iter_open_container(arguments, DBUS_TYPE_ARRAY, "(osssuu)", &vms))
+        return false;
+    LIST_FOREACH(vm, &daemon->vms, link)
+    {
+        if ((all || vm->state != VM_DEAD) && !append_vm(vm, &vms))
+            return false;
+    }
+    return dbus_message_iter_close_container(arguments, &vms);
+}
+
+static int on_list_vms(void *object, BusCall *call, Error *error)
+{
+    DBusMessageIter arguments;
+    dbus_bool_t all;
+
+    if (!dbus_message_get_args(bus_call_get_message(call), NULL, DBUS_TYPE_BOOLEAN, &all,
+                               DBUS_TYPE_INVALID))
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    DBusMessage *reply = bus_call_new_reply(call);
+    if (reply) {
+        dbus_message_iter_init_append(reply, &arguments);
+        if (!append_vms(object, all, &arguments)) {
+            dbus_message_unref(reply);
+            reply = NULL;
+        }
+    }
+    bus_call_send(call, reply);
+    return 0;
+}
+
+static bool append_capabilities(const Daemon *daemon, DBusMessageIter *arguments)
+{
+    static const char *const back_ends[] = { "qemu", NULL };
+    static const char *const layers[] = { "own-uid",         "no-capabilities", "no-new-privileges",
+                                          "pid-namespace",   "qemu-sandbox",    NULL };
+    BusDict dict;
+
+    return bus_dict_open(&dict, arguments) &&
+           bus_dict_add_string(&dict, "version", PACKAGE_VERSION) &&
+           bus_dict_add_bool(&dict, "protected-vms", false) &&
+           bus_dict_add_bool(&dict, "non-protected-vms", true) &&
+           bus_dict_add_string(&dict, "accelerator", daemon->kvm_usable ? "kvm" : "tcg") &&
+           bus_dict_add_string(&dict, "accelerator-reason", daemon->kvm_reason) &&
+           bus_dict_add_strings(&dict, "vmm-back-ends", back_ends) &&
+           bus_dict_add_string(&dict, "vsock", "user") &&
+           bus_dict_add_u64(&dict, "memory", daemon->host_memory_bytes) &&
+           bus_dict_add_u32(&dict, "cpus", daemon->host_cpus) &&
+           bus_dict_add_strings(&dict, "sandbox-layers", layers) && bus_dict_close(&dict);
+}
+
+static int on_get_capabilities(void *object, BusCall *call, Error *error)
+{
+    DBusMessageIter arguments;
+    DBusMessage *reply = bus_call_new_reply(call);
+
+    (void)error;
+    if (reply) {
+        dbus_message_iter_init_append(reply, &arguments);
+        if (!append_capabilities(object, &arguments)) {
+            dbus_message_unref(reply);
+            reply = NULL;
+        }
+    }
+    bus_call_send(call, reply);
+    return 0;
+}
+
+static const BusMethod methods[] = {
+    { "CreateVm", "sa{sh}a{sv}", "o", on_create_vm },
+    { "GetVm", "s", "o", on_get_vm },
+    { "ListVms", "b", "a(osssuu)", on_list_vms },
+    { "GetCapabilities", "", "a{sv}", on_get_capabilities },
+};
+
+const BusInterface manager_interface = {
+    .name = BUS_MANAGER_INTERFACE,
+    .xml = bus_manager_xml,
+    .methods = methods,
+    .n_methods = ELEMENTS_OF(methods),
+};

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Turns a VM into a launch spec and sends it, with its files, to a launcher. */
+#pragma once
+
+#include "common/error.h"
+#include "virtualizationd/vm.h"
+
+/* @stub_socket is a listening socket, lent. Does not block: all of it fits the socket's buffer. */
+int vm_launch_send(const Vm *vm, int connection, int stub_socket, Error *error);

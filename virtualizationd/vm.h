@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One VM as the daemon knows it: owner, configuration, files, the bus object, and the connection to
+ * its supervisor, whose word on the state it follows. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "dbus/bus-service.h"
+#include "protocol/supervisor-message.h"
+#include "virtualizationd/daemon.h"
+#include "virtualizationd/vm-config.h"
+#include "virtualizationd/vm-files.h"
+
+/* A ConnectVsock that waits for the guest. */
+typedef struct VmConnect {
+    LIST_ENTRY(VmConnect) link;
+    uint32_t id;
+    BusCall *call;
+    int client_fd;
+} VmConnect;
+
+struct Vm {
+    LIST_ENTRY(Vm) link;
+    Daemon *daemon;
+    BusObject *object;
+    char id[LAUNCH_SPEC_ID_SIZE + 1];
+    char *name;
+    uid_t owner;
+    char *client; /* unique bus name whose end is the VM's, or NULL: detached */
+    uint32_t cid;
+    uint32_t cpus;
+    bool start_paused;
+    VmConfig *config;
+    VmFiles files;
+
+    VmState state, resume_to;
+    uint64_t last_event;
+    uint64_t created_usec, started_usec;
+    uint32_t pid;
+    DeathRecord *record; /* once it is dead */
+    sd_event_source *forget_timer;
+
+    int connection; /* to the launcher, then the supervisor; negative: none */
+    sd_event_source *connection_io;
+    bool accepted;       /* the launcher has taken the job */
+    BusCall *start_call; /* waits for that */
+    bool is_new;         /* start_call is CreateVm: the VM goes with its failure */
+    LIST_HEAD(, VmConnect) connects;
+    uint32_t last_connect_id;
+};
+
+/* What CreateVm was asked for. */
+typedef struct VmRequest {
+    const char *config_json;
+    uid_t owner;
+    const char *client; /* NULL: detached */
+    bool paused;
+} VmRequest;
+
+/* Makes a VM in the state "not-started", without its files. The daemon's table owns it. */
+int vm_new(Daemon *daemon, const VmRequest *request, Vm **ret_vm, Error *error);
+
+/* Ends it at once if it lives, and forgets it. */
+Vm *vm_free(Vm *vm);
+
+/* Looks in the daemon's table; NULL if there is none. A name is one of a living VM. */
+Vm *vm_find(Daemon *daemon, const char *name_or_id);
+
+/* After files were brought: that no other VM has them, and that disks can be made of them. */
+int vm_check_files(Vm *vm, Error *error);
+
+/* Starts the VM. @call, if not NULL, is answered once the launcher has taken or refused the job:
+ * with nothing, or, when @is_new, as CreateVm. */
+int vm_start(Vm *vm, BusCall *call, bool is_new, Error *error);
+
+/* Requests to the supervisor; the VM's state decides. */
+int vm_stop(Vm *vm, Error *error);
+int vm_kill(Vm *vm, DeathInitiator initiator, Error *error);
+int vm_suspend(Vm *vm, Error *error);
+int vm_resume(Vm *vm, Error *error);
+
+/* Answers @call with a stream to the guest's port. */
+int vm_connect_vsock(Vm *vm, uint32_t port, BusCall *call, Error *error);
+
+/* The bus interface, and the reply of CreateVm. */
+extern const BusInterface vm_interface;
+void vm_reply_created(Vm *vm, BusCall *call);

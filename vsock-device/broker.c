@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vsock-device/broker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/fd-message.h"
+#include "common/fd.h"
+
+void broker_init(Broker *broker, int fd)
+{
+    *broker = (Broker){ .fd = fd };
+}
+
+void broker_deinit(Broker *broker)
+{
+    broker->fd = fd_close(broker->fd);
+}
+
+bool broker_is_full(const Broker *broker)
+{
+    return broker->n_pending == BROKER_PENDING_MAX;
+}
+
+bool broker_has_queued(const Broker *broker)
+{
+    return broker->queue_size > 0;
+}
+
+int broker_flush(Broker *broker)
+{
+    while (broker->queue_size > 0) {
+        int r = fd_message_send(broker->fd, broker->queue[broker->queue_start], BROKER_MESSAGE_SIZE,
+                                NULL, 0);
+        if (r == -EAGAIN)
+            return 0;
+        if (r < 0)
+            return -ECONNRESET;
+
+        broker->queue_start = (broker->queue_start + 1) % BROKER_QUEUE_MAX;
+        broker->queue_size--;
+    }
+    return 0;
+}
+
+static void broker_send(Broker *broker, BrokerMessageType type, uint32_t id, uint32_t value)
+{
+    BrokerMessage message = { .type = type, .id = id, .value = value };
+
+    assert(broker->queue_size < BROKER_QUEUE_MAX); /* see there */
+    size_t slot = (broker->queue_start + broker->queue_size) % BROKER_QUEUE_MAX;
+    broker_message_encode(&message, broker->queue[slot]);
+    broker->queue_size++;
+    (void)broker_flush(broker); /* an error stays at the socket, for the loop to see */
+}
+
+static BrokerPending *find_pending(Broker *broker, uint32_t id)
+{
+    for (size_t i = 0; i < BROKER_PENDING_MAX; i++) {
+        BrokerPending *pending = &broker->pending[i];
+
+        if (pending->used && pending->id == id)
+            return pending;
+    }
+    return NULL;
+}
+
+void broker_connect(Broker *broker, Stream *stream, uint32_t port)
+{
+    BrokerPending *free_slot = NULL;
+
+    assert(!broker_is_full(broker));
+    for (size_t i = 0; i < BROKER_PENDING_MAX && !free_slot; i++)
+        if (!broker->pending[i].used)
+            free_slot = &broker->pending[i];
+    assert(free_slot);
+
+    /* After 2^32 requests an old one may still be pending. */
+    do
+        broker->last_id++;
+    while (find_pending(broker, broker->last_id));
+
+    *free_slot = (BrokerPending){ .used = true, .id = broker->last_id, .stream = stream };
+    broker->n_pending++;
+    broker_send(broker, BROKER_CONNECT, free_slot->id, port);
+}
+
+void broker_report_dial(Broker *broker, uint32_t id, int error_number)
+{
+    broker_send(broker, BROKER_DIALED, id, (uint32_t)error_number);
+}
+
+void broker_forget(Broker *broker, const Stream *stream)
+{
+    for (size_t i = 0; i < BROKER_PENDING_MAX; i++)
+        if (broker->pending[i].stream == stream)
+            broker->pending[i].stream = NULL;
+}
+
+static bool is_stream_socket(int fd)
+{
+    int type, domain;
+    socklen_t size = sizeof(int);
+
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
+           getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
+static int check_message(
+    Broker *broker, const BrokerMessage *message, int fd, Stream **ret_stream, Error *error)
+{
+    if (message->type == BROKER_CONNECT || message->type == BROKER_DIALED)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "broker message %d goes the other way",
+                         (int)message->type);
+    if ((fd >= 0) != (broker_message_type_count_fds(message->type) == 1))
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "broker message %d with a wrong number of descriptors",
+                         (int)message->type);
+    if (fd >= 0 && !is_stream_socket(fd))
+        return error_set(error, ERROR_INVALID_FILE,
+                         "the broker's descriptor is no Unix stream socket");
+
+    *ret_stream = NULL;
+    if (message->type != BROKER_ACCEPT && message->type != BROKER_REFUSE)
+        return 0;
+
+    BrokerPending *pending = find_pending(broker, message->id);
+    if (!pending)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "the broker answers request %u, which is not pending", message->id);
+
+    *ret_stream = pending->stream;
+    *pending = (BrokerPending){ .used = false };
+    broker->n_pending--;
+    return 0;
+}
+
+int broker_receive(
+    Broker *broker, BrokerMessage *ret_message, int *ret_fd, Stream **ret_stream, Error *error)
+{
+    uint8_t bytes[BROKER_MESSAGE_SIZE];
+    _cleanup_close_ int fd = -EBADF;
+    size_t size, n_fds;
+
+    int r = fd_message_receive(broker->fd, bytes, sizeof(bytes), &size, &fd, 1, &n_fds);
+    if (r == -EAGAIN)
+        return 0;
+    if (r == -EBADMSG)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "a broker message is too long");
+    if (r < 0)
+        return r;
+    if (size == 0)
+        return -ECONNRESET;
+
+    r = broker_message_decode(bytes, size, ret_message);
+    if (r < 0)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "a broker message is malformed");
+
+    r = check_message(broker, ret_message, fd, ret_stream, error);
+    if (r < 0)
+        return r;
+
+    *ret_fd = take_fd(&fd);
+    return 1;
+}
