@@ -95,19 +95,13 @@ static int connect_to_bus(Client *client, const char *bus, Error *error)
     return 0;
 }
 
-static int find_service(Client *client, Error *error)
+static int fetch_owner(Client *client, Error *error)
 {
-    _cleanup_(dbus_error_free) DBusError bus_error = DBUS_ERROR_INIT;
-
-    /* Does nothing when it runs. */
-    if (!dbus_bus_start_service_by_name(client->connection, BUS_NAME, 0, NULL, &bus_error))
-        return set_unreachable(error, "cannot reach virtualizationd", &bus_error);
+    _cleanup_(json_object_putp) struct json_object *owner = NULL;
+    const char *name = BUS_NAME;
 
     DBusMessage *call = dbus_message_new_method_call(DBUS_SERVICE_DBUS, DBUS_PATH_DBUS,
                                                      DBUS_INTERFACE_DBUS, "GetNameOwner");
-    const char *name = BUS_NAME;
-    _cleanup_(json_object_putp) struct json_object *owner = NULL;
-
     if (call && !dbus_message_append_args(call, DBUS_TYPE_STRING, &name, DBUS_TYPE_INVALID)) {
         dbus_message_unref(call);
         call = NULL;
@@ -117,6 +111,18 @@ static int find_service(Client *client, Error *error)
         return r;
     client->owner = strdup(json_object_get_string(owner));
     return client->owner ? 0 : out_of_memory(error);
+}
+
+static int find_service(Client *client, Error *error)
+{
+    _cleanup_(dbus_error_free) DBusError bus_error = DBUS_ERROR_INIT;
+
+    if (fetch_owner(client, NULL) >= 0)
+        return 0;
+    /* Not the first step: the bus refuses to start what it has no file for, even if it runs. */
+    if (!dbus_bus_start_service_by_name(client->connection, BUS_NAME, 0, NULL, &bus_error))
+        return set_unreachable(error, "virtualizationd is not running", &bus_error);
+    return fetch_owner(client, error);
 }
 
 int client_new(const char *bus, Client **ret_client, Error *error)
@@ -202,6 +208,11 @@ int client_attach(
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot watch the bus");
     return add_match(client, NAME_LOST_MATCH, error);
+}
+
+void client_detach(Client *client)
+{
+    client->loop = bus_loop_free(client->loop);
 }
 
 int client_watch(Client *client, const char *rule, Error *error)

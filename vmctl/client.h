@@ -31,6 +31,9 @@ DEFINE_CLEANUP(Client, client_free);
 int client_attach(
     Client *client, sd_event *event, const ClientHandlers *handlers, void *userdata, Error *error);
 
+/* Undoes client_attach(), for calls after the end of the loop, which takes no timeouts any more. */
+void client_detach(Client *client);
+
 /* Asks the bus for the service's signals that match @rule, the part behind sender. Blocks until
  * the bus has agreed, so that nothing is missed from then on. */
 int client_watch(Client *client, const char *rule, Error *error);

@@ -14,8 +14,9 @@
 #include "common/fd.h"
 
 #define READ_SIZE 65536
-#define QUEUE_MAX ((size_t)64 << 20) /* then the pipe fills, and its writer counts what it drops \
-                                      */
+#define QUEUE_MAX                                                                  \
+    ((size_t)64 << 20) /* then the pipe fills, and its writer counts what it drops \
+                        */
 #define QUEUE_MIN    ((size_t)2 * READ_SIZE)
 #define ESCAPED_SIZE 4 /* \xNN */
 

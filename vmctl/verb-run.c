@@ -267,6 +267,7 @@ static int wait_for_end(Run *run, Error *error)
         return error_set(error, ERROR_UNAVAILABLE,
                          "virtualizationd is gone from the bus, what became of VM %s is unknown",
                          run->name);
+    client_detach(run->client);
     r = client_call_vm(run->client, run->path, "GetDeathRecord", "a{sv}", &record, error);
     if (r < 0)
         return r;
