@@ -45,3 +45,25 @@ unit_tests += programs/test-ready-socket
 programs_test_ready_socket_SOURCES = %D%/test-ready-socket.c guest/payload-api.c
 programs_test_ready_socket_CFLAGS = $(unit_cflags)
 programs_test_ready_socket_LDADD = $(guest_test_libs)
+
+# The command line client.
+unit_tests += programs/test-config-files
+programs_test_config_files_SOURCES = %D%/test-config-files.c
+programs_test_config_files_CFLAGS = $(unit_cflags)
+programs_test_config_files_LDADD = $(vmctl_libs) $(CMOCKA_LIBS)
+unit_tests += programs/test-exit-status
+programs_test_exit_status_SOURCES = %D%/test-exit-status.c
+programs_test_exit_status_CFLAGS = $(unit_cflags)
+programs_test_exit_status_LDADD = $(vmctl_libs) $(CMOCKA_LIBS)
+unit_tests += programs/test-nearest-match
+programs_test_nearest_match_SOURCES = %D%/test-nearest-match.c
+programs_test_nearest_match_CFLAGS = $(unit_cflags)
+programs_test_nearest_match_LDADD = $(vmctl_libs) $(CMOCKA_LIBS)
+unit_tests += programs/test-options
+programs_test_options_SOURCES = %D%/test-options.c
+programs_test_options_CFLAGS = $(unit_cflags)
+programs_test_options_LDADD = $(vmctl_libs) $(CMOCKA_LIBS)
+unit_tests += programs/test-output-copy
+programs_test_output_copy_SOURCES = %D%/test-output-copy.c
+programs_test_output_copy_CFLAGS = $(unit_cflags)
+programs_test_output_copy_LDADD = $(vmctl_libs) $(CMOCKA_LIBS)
