@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmctl/client.h"
 
-#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,13 +229,21 @@ int client_watch(Client *client, const char *rule, Error *error)
 DBusMessage *client_new_call(Client *client,
                              const char *path,
                              const char *interface,
-                             const char *method)
+                             const char *method,
+                             int first_type,
+                             ...)
 {
-    DBusMessage *call = dbus_message_new_method_call(client->owner, path, interface, method);
+    _cleanup_(dbus_message_unrefp) DBusMessage *call =
+        dbus_message_new_method_call(client->owner, path, interface, method);
+    va_list arguments;
 
-    if (call)
-        dbus_message_set_auto_start(call, FALSE);
-    return call;
+    if (!call)
+        return NULL;
+    dbus_message_set_auto_start(call, FALSE);
+    va_start(arguments, first_type);
+    bool appended = dbus_message_append_args_valist(call, first_type, arguments);
+    va_end(arguments);
+    return appended ? TAKE_PTR(call) : NULL;
 }
 
 static int read_reply(DBusMessage *reply,
@@ -279,8 +288,9 @@ int client_call_vm(Client *client,
                    struct json_object **ret_value,
                    Error *error)
 {
-    return client_call(client, client_new_call(client, path, BUS_VM_INTERFACE, method), signature,
-                       ret_value, error);
+    return client_call(client,
+                       client_new_call(client, path, BUS_VM_INTERFACE, method, DBUS_TYPE_INVALID),
+                       signature, ret_value, error);
 }
 
 static void on_reply(DBusPendingCall *pending, void *userdata)
@@ -300,7 +310,7 @@ static void on_reply(DBusPendingCall *pending, void *userdata)
 void client_send_to_vm(Client *client, const char *path, const char *method)
 {
     _cleanup_(dbus_message_unrefp) DBusMessage *call =
-        client_new_call(client, path, BUS_VM_INTERFACE, method);
+        client_new_call(client, path, BUS_VM_INTERFACE, method, DBUS_TYPE_INVALID);
     DBusPendingCall *pending = NULL;
 
     if (!call || !dbus_connection_send_with_reply(client->connection, call, &pending,
@@ -323,11 +333,8 @@ int client_find_vm(Client *client, const char *name_or_id, char **ret_path, Erro
     if (!text_is_utf8(name_or_id, strlen(name_or_id)))
         return error_set(error, ERROR_INVALID_ARGUMENT, "the name '%s' is no UTF-8", name_or_id);
 
-    DBusMessage *call = client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "GetVm");
-    if (call && !dbus_message_append_args(call, DBUS_TYPE_STRING, &name_or_id, DBUS_TYPE_INVALID)) {
-        dbus_message_unref(call);
-        call = NULL;
-    }
+    DBusMessage *call = client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "GetVm",
+                                        DBUS_TYPE_STRING, &name_or_id, DBUS_TYPE_INVALID);
     int r = client_call(client, call, "o", &path, error);
     if (r < 0)
         return r;

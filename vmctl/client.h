@@ -38,11 +38,14 @@ void client_detach(Client *client);
  * the bus has agreed, so that nothing is missed from then on. */
 int client_watch(Client *client, const char *rule, Error *error);
 
-/* A call of the object at @path; NULL when out of memory. The caller appends arguments. */
+/* A call of the object at @path with arguments as for dbus_message_append_args(), which may be
+ * DBUS_TYPE_INVALID alone: then the caller appends. NULL when out of memory. */
 DBusMessage *client_new_call(Client *client,
                              const char *path,
                              const char *interface,
-                             const char *method);
+                             const char *method,
+                             int first_type,
+                             ...);
 
 /* Sends @call, which is consumed and may be NULL (out of memory), and waits for the reply, whose
  * arguments must have @signature. @ret_value, unless NULL, gets the first of them. An error

@@ -7,6 +7,7 @@ libvmctl_a_SOURCES = \
 	%D%/death-report.c %D%/death-report.h \
 	%D%/end-vms.c %D%/end-vms.h \
 	%D%/exit-status.c %D%/exit-status.h \
+	%D%/interrupt.c %D%/interrupt.h \
 	%D%/nearest-match.c %D%/nearest-match.h \
 	%D%/options.c %D%/options.h \
 	%D%/output.c %D%/output.h \

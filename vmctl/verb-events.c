@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each event becomes one JSON object; a line for people is printed from it. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -11,6 +10,7 @@
 #include "vmctl/bus-value.h"
 #include "vmctl/client.h"
 #include "vmctl/exit-status.h"
+#include "vmctl/interrupt.h"
 #include "vmctl/output.h"
 #include "vmctl/verbs.h"
 
@@ -273,11 +273,8 @@ static int fetch_names(Events *events, Error *error)
     dbus_bool_t all = TRUE;
     int r = 0;
 
-    DBusMessage *call = client_new_call(events->client, BUS_PATH, BUS_MANAGER_INTERFACE, "ListVms");
-    if (call && !dbus_message_append_args(call, DBUS_TYPE_BOOLEAN, &all, DBUS_TYPE_INVALID)) {
-        dbus_message_unref(call);
-        call = NULL;
-    }
+    DBusMessage *call = client_new_call(events->client, BUS_PATH, BUS_MANAGER_INTERFACE, "ListVms",
+                                        DBUS_TYPE_BOOLEAN, &all, DBUS_TYPE_INVALID);
     r = client_call(events->client, call, "a(osssuu)", &vms, error);
     for (size_t i = 0; r >= 0 && i < json_object_array_length(vms); i++) {
         struct json_object *vm = json_object_array_get_idx(vms, i);
@@ -290,24 +287,6 @@ static int fetch_names(Events *events, Error *error)
     return r;
 }
 
-static int add_signals(Events *events)
-{
-    static const int signals[] = { SIGINT, SIGTERM };
-    int r = 0;
-
-    for (size_t i = 0; r >= 0 && i < ELEMENTS_OF(signals); i++) {
-        sigset_t set;
-
-        (void)sigemptyset(&set);
-        (void)sigaddset(&set, signals[i]);
-        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-            return -errno;
-        /* Without a handler the signal ends the loop. */
-        r = sd_event_add_signal(events->event, NULL, signals[i], NULL, NULL);
-    }
-    return r;
-}
-
 static int set_up(Events *events, const Options *options, Error *error)
 {
     events->json = options->json;
@@ -316,7 +295,7 @@ static int set_up(Events *events, const Options *options, Error *error)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     int r = sd_event_new(&events->event);
     if (r >= 0)
-        r = add_signals(events);
+        r = interrupt_watch(events->event, NULL, NULL); /* ends the loop */
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot set up the event loop");
     r = client_new(options->bus, &events->client, error);

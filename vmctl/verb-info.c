@@ -46,8 +46,8 @@ int verb_info(const Options *options)
 
     int r = client_new(options->bus, &client, &error);
     if (r >= 0) {
-        DBusMessage *call =
-            client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "GetCapabilities");
+        DBusMessage *call = client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE,
+                                            "GetCapabilities", DBUS_TYPE_INVALID);
         r = client_call(client, call, "a{sv}", &capabilities, &error);
     }
     if (r < 0) {

@@ -31,11 +31,8 @@ static int list_vms(const Options *options, struct json_object **ret_vms, Error 
     int r = client_new(options->bus, &client, error);
     if (r < 0)
         return r;
-    DBusMessage *call = client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "ListVms");
-    if (call && !dbus_message_append_args(call, DBUS_TYPE_BOOLEAN, &all, DBUS_TYPE_INVALID)) {
-        dbus_message_unref(call);
-        call = NULL;
-    }
+    DBusMessage *call = client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "ListVms",
+                                        DBUS_TYPE_BOOLEAN, &all, DBUS_TYPE_INVALID);
     return client_call(client, call, "a(osssuu)", ret_vms, error);
 }
 

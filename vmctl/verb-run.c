@@ -4,7 +4,6 @@
  * asked for. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "vmctl/config-files.h"
 #include "vmctl/death-report.h"
 #include "vmctl/exit-status.h"
+#include "vmctl/interrupt.h"
 #include "vmctl/output-copy.h"
 #include "vmctl/output.h"
 #include "vmctl/verbs.h"
@@ -160,30 +160,13 @@ static int add_outputs(Run *run, bool console)
     return r;
 }
 
-static int add_signals(Run *run)
-{
-    static const int signals[] = { SIGINT, SIGTERM };
-    int r = 0;
-
-    for (size_t i = 0; r >= 0 && i < ELEMENTS_OF(signals); i++) {
-        sigset_t set;
-
-        (void)sigemptyset(&set);
-        (void)sigaddset(&set, signals[i]);
-        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-            return -errno;
-        r = sd_event_add_signal(run->event, NULL, signals[i], on_interrupt, run);
-    }
-    return r;
-}
-
 /* The loop and all that it watches, before there is a VM, so that nothing is missed. */
 static int set_up_loop(Run *run, bool console, Error *error)
 {
     int r = sd_event_new(&run->event);
 
     if (r >= 0)
-        r = add_signals(run);
+        r = interrupt_watch(run->event, on_interrupt, run);
     if (r >= 0)
         r = add_outputs(run, console);
     if (r < 0)

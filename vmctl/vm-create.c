@@ -51,7 +51,7 @@ static int call_create(Client *client,
 {
     _cleanup_(json_object_putp) struct json_object *path = NULL;
     _cleanup_(dbus_message_unrefp) DBusMessage *call =
-        client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "CreateVm");
+        client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "CreateVm", DBUS_TYPE_INVALID);
     DBusMessageIter arguments;
 
     if (call)
@@ -71,7 +71,7 @@ static int call_add_files(
     Client *client, const char *path, const NamedFd *files, size_t n_files, Error *error)
 {
     _cleanup_(dbus_message_unrefp) DBusMessage *call =
-        client_new_call(client, path, BUS_VM_INTERFACE, "AddFiles");
+        client_new_call(client, path, BUS_VM_INTERFACE, "AddFiles", DBUS_TYPE_INVALID);
     DBusMessageIter arguments;
 
     if (call)
