@@ -22,20 +22,20 @@ static inline void cleanup_fclosep(FILE **file)
 }
 
 /* Defines x_freep() for a type whose free function takes and ignores NULL. */
-#define DEFINE_CLEANUP(type, free_function)                                                       \
-    static inline void free_function##p(type **object)                                            \
-    {                                                                                             \
-        if (*object)                                                                              \
-            (void)free_function(*object);                                                         \
-    }                                                                                             \
+#define DEFINE_CLEANUP(type, free_function)            \
+    static inline void free_function##p(type **object) \
+    {                                                  \
+        if (*object)                                   \
+            (void)free_function(*object);              \
+    }                                                  \
     struct cleanup_needs_a_semicolon
 
 /* The value of @variable, which is left NULL: the caller of the expression owns it now. */
-#define TAKE_PTR(variable)                                                                        \
-    __extension__({                                                                               \
-        __typeof__(variable) taken_ = (variable);                                                 \
-        (variable) = NULL;                                                                        \
-        taken_;                                                                                   \
+#define TAKE_PTR(variable)                        \
+    __extension__({                               \
+        __typeof__(variable) taken_ = (variable); \
+        (variable) = NULL;                        \
+        taken_;                                   \
     })
 
 #define ELEMENTS_OF(array) (sizeof(array) / sizeof((array)[0]))

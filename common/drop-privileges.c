@@ -9,8 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define SECUREBITS_LOCKED                                                                         \
-    (SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |                       \
+#define SECUREBITS_LOCKED                                                   \
+    (SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED | \
      SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
 
 static int clear_capabilities(void)
@@ -35,8 +35,8 @@ int drop_privileges(uid_t uid, gid_t gid, gid_t additional_gid)
     if (r < 0)
         return r;
     if (prctl(PR_SET_SECUREBITS, SECUREBITS_LOCKED, 0, 0, 0) < 0 ||
-        setgroups(additional_gid != 0 ? 1 : 0, &additional_gid) < 0 || setresgid(gid, gid, gid) < 0 ||
-        setresuid(uid, uid, uid) < 0)
+        setgroups(additional_gid != 0 ? 1 : 0, &additional_gid) < 0 ||
+        setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
         return -errno;
     r = clear_capabilities();
     if (r < 0)

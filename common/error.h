@@ -33,9 +33,9 @@ typedef struct Error {
     char *message; /* owned; NULL when out of memory: error_get_message() copes */
 } Error;
 
-#define ERROR_INIT                                                                                \
-    {                                                                                             \
-        .kind = ERROR_NONE, .message = NULL                                                       \
+#define ERROR_INIT                          \
+    {                                       \
+        .kind = ERROR_NONE, .message = NULL \
     }
 
 /* Records @kind and the sentence and returns the kind's negative errno. @error may be NULL; one

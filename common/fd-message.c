@@ -70,8 +70,13 @@ static int collect_fds(struct msghdr *message, int *fds, size_t fds_capacity, si
     return r;
 }
 
-int fd_message_receive(int socket_fd, void *data, size_t capacity, size_t *ret_size, int *fds,
-                       size_t fds_capacity, size_t *ret_n_fds)
+int fd_message_receive(int socket_fd,
+                       void *data,
+                       size_t capacity,
+                       size_t *ret_size,
+                       int *fds,
+                       size_t fds_capacity,
+                       size_t *ret_n_fds)
 {
     ControlBuffer control;
     struct iovec part = { .iov_base = data, .iov_len = capacity };

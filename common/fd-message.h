@@ -14,5 +14,10 @@ int fd_message_send(int socket_fd, const void *data, size_t size, const int *fds
 /* Receives one message of at most @capacity bytes into @data and its descriptors, close-on-exec,
  * into @fds, which has room for @fds_capacity; the caller owns them. @ret_size 0 means that the
  * peer is gone. A message or descriptor list that does not fit is -EBADMSG, and nothing is kept. */
-int fd_message_receive(int socket_fd, void *data, size_t capacity, size_t *ret_size, int *fds,
-                       size_t fds_capacity, size_t *ret_n_fds);
+int fd_message_receive(int socket_fd,
+                       void *data,
+                       size_t capacity,
+                       size_t *ret_size,
+                       int *fds,
+                       size_t fds_capacity,
+                       size_t *ret_n_fds);

@@ -158,7 +158,6 @@ bool memfd_is_sealed(int fd)
 {
     int seals = fcntl(fd, F_GET_SEALS);
 
-    return seals >= 0 &&
-           (seals & (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)) ==
-               (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
+    return seals >= 0 && (seals & (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)) ==
+                             (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
 }

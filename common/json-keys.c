@@ -67,8 +67,8 @@ static void format_pointer(const Scan *scan, char pointer[static POINTER_SIZE])
             n = snprintf(pointer + length, room, "/%zu", level->index);
         } else {
             pointer[length] = '/';
-            n = 1 + (int)text_escape(level->key_text, level->key_size, pointer + length + 1,
-                                     room - 1);
+            n = 1 +
+                (int)text_escape(level->key_text, level->key_size, pointer + length + 1, room - 1);
         }
         length += (size_t)n < room ? (size_t)n : room - 1;
     }
@@ -92,8 +92,7 @@ static int take_key(Scan *scan, const char *text, size_t size, ErrorKind kind, E
         return refuse(scan, kind, "unknown key", error);
     for (size_t i = 0; i < scan->n_keys; i++) {
         const Key *key = &scan->keys[i];
-        if (key->object == level->number && key->size == size &&
-            memcmp(key->text, text, size) == 0)
+        if (key->object == level->number && key->size == size && memcmp(key->text, text, size) == 0)
             return refuse(scan, kind, "the key is there twice", error);
     }
     if (scan->n_keys == scan->max_keys)

@@ -72,7 +72,9 @@ bool text_has_no_control(const char *text)
 
 /* Escapes the character at @bytes into @piece (NUL-free, at most 4 bytes). Returns how many source
  * bytes it took. */
-static size_t escape_one(const uint8_t *bytes, size_t size, char piece[static 4],
+static size_t escape_one(const uint8_t *bytes,
+                         size_t size,
+                         char piece[static 4],
                          size_t *ret_length)
 {
     static const char digits[] = "0123456789abcdef";

@@ -13,8 +13,9 @@ bool text_is_utf8(const char *text, size_t size);
 bool text_has_no_control(const char *text);
 
 /* Writes @size foreign bytes into @destination as printable text: valid UTF-8 and newline stay, a
- * carriage return before a newline goes, anything else, the backslash too, becomes \xNN. NUL-terminated; what does not fit @capacity is
- * left out, never half a character or escape. Returns the length. */
+ * carriage return before a newline goes, anything else, the backslash too, becomes \xNN.
+ * NUL-terminated; what does not fit @capacity is left out, never half a character or escape.
+ * Returns the length. */
 size_t text_escape(const char *source, size_t size, char *destination, size_t capacity);
 
 /* The tail of @source that, escaped, fits @capacity, put into @destination. Returns the length. */

@@ -42,7 +42,9 @@ static int check_size(const CompositePartition *partition, Error *error)
     return 0;
 }
 
-static void add_region(CompositeLayout *layout, CompositeRegionKind kind, size_t partition,
+static void add_region(CompositeLayout *layout,
+                       CompositeRegionKind kind,
+                       size_t partition,
                        uint64_t size)
 {
     layout->regions[layout->n_regions++] =
@@ -59,8 +61,10 @@ static bool round_up(uint64_t size, uint64_t unit, uint64_t *ret_rounded)
     return false;
 }
 
-static int add_partition(CompositeLayout *layout, const CompositePartition *partition,
-                         size_t index, Error *error)
+static int add_partition(CompositeLayout *layout,
+                         const CompositePartition *partition,
+                         size_t index,
+                         Error *error)
 {
     uint64_t in_sectors, aligned, end;
 
@@ -70,8 +74,8 @@ static int add_partition(CompositeLayout *layout, const CompositePartition *part
     if (round_up(partition->size, GPT_SECTOR_SIZE, &in_sectors) ||
         round_up(partition->size, COMPOSITE_ALIGNMENT, &aligned) ||
         ckd_add(&end, layout->disk_size, aligned) || end > INT64_MAX - GPT_TAIL_SIZE)
-        return error_set(error, ERROR_INVALID_CONFIG,
-                         "the disk gets too large with partition '%s'", partition->label);
+        return error_set(error, ERROR_INVALID_CONFIG, "the disk gets too large with partition '%s'",
+                         partition->label);
 
     add_region(layout, COMPOSITE_PARTITION, index, in_sectors);
     if (aligned > in_sectors)
@@ -79,8 +83,11 @@ static int add_partition(CompositeLayout *layout, const CompositePartition *part
     return 0;
 }
 
-int composite_layout_new(const CompositePartition *partitions, size_t n_partitions,
-                         const uint8_t *random, CompositeLayout **ret_layout, Error *error)
+int composite_layout_new(const CompositePartition *partitions,
+                         size_t n_partitions,
+                         const uint8_t *random,
+                         CompositeLayout **ret_layout,
+                         Error *error)
 {
     GptPartition entries[GPT_PARTITIONS_MAX];
     uint8_t disk_guid[GPT_GUID_SIZE];

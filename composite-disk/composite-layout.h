@@ -45,8 +45,11 @@ typedef struct CompositeLayout {
  * ERROR_INVALID_CONFIG names the label of a partition that is refused: a label twice, empty or
  * too long, an empty file, a writable one whose size is no multiple of COMPOSITE_ALIGNMENT, or
  * a disk too large for 64-bit offsets. The caller frees the layout. */
-int composite_layout_new(const CompositePartition *partitions, size_t n_partitions,
-                         const uint8_t *random, CompositeLayout **ret_layout, Error *error);
+int composite_layout_new(const CompositePartition *partitions,
+                         size_t n_partitions,
+                         const uint8_t *random,
+                         CompositeLayout **ret_layout,
+                         Error *error);
 
 CompositeLayout *composite_layout_free(CompositeLayout *layout);
 DEFINE_CLEANUP(CompositeLayout, composite_layout_free);

@@ -75,7 +75,8 @@ static void put_label(ByteWriter *writer, const char *label)
     byte_writer_put_zeros(writer, end - writer->size);
 }
 
-static void encode_entries(const GptPartition *partitions, size_t n_partitions,
+static void encode_entries(const GptPartition *partitions,
+                           size_t n_partitions,
                            uint8_t entries[static ENTRIES_SIZE])
 {
     ByteWriter writer = byte_writer(entries, ENTRIES_SIZE);
@@ -110,9 +111,13 @@ static void encode_protective_mbr(uint64_t n_sectors, uint8_t sector[static GPT_
     assert(byte_writer_finish(&writer) == 0 && writer.size == GPT_SECTOR_SIZE);
 }
 
-static void encode_header(uint64_t own_lba, uint64_t other_lba, uint64_t entries_lba,
-                          uint64_t n_sectors, const uint8_t disk_guid[static GPT_GUID_SIZE],
-                          uint32_t entries_checksum, uint8_t sector[static GPT_SECTOR_SIZE])
+static void encode_header(uint64_t own_lba,
+                          uint64_t other_lba,
+                          uint64_t entries_lba,
+                          uint64_t n_sectors,
+                          const uint8_t disk_guid[static GPT_GUID_SIZE],
+                          uint32_t entries_checksum,
+                          uint8_t sector[static GPT_SECTOR_SIZE])
 {
     ByteWriter writer = byte_writer(sector, GPT_SECTOR_SIZE);
 
@@ -138,9 +143,12 @@ static void encode_header(uint64_t own_lba, uint64_t other_lba, uint64_t entries
     assert(byte_writer_finish(&writer) == 0 && byte_writer_finish(&checksum) == 0);
 }
 
-void gpt_encode(uint64_t disk_size, const uint8_t disk_guid[static GPT_GUID_SIZE],
-                const GptPartition *partitions, size_t n_partitions,
-                uint8_t head[static GPT_HEAD_SIZE], uint8_t tail[static GPT_TAIL_SIZE])
+void gpt_encode(uint64_t disk_size,
+                const uint8_t disk_guid[static GPT_GUID_SIZE],
+                const GptPartition *partitions,
+                size_t n_partitions,
+                uint8_t head[static GPT_HEAD_SIZE],
+                uint8_t tail[static GPT_TAIL_SIZE])
 {
     uint64_t n_sectors = disk_size / GPT_SECTOR_SIZE;
     uint64_t last_lba = n_sectors - 1;

@@ -43,7 +43,8 @@ static int on_dispatch(sd_event_source *source, void *userdata)
     return 0;
 }
 
-static void on_dispatch_status(DBusConnection *connection, DBusDispatchStatus status,
+static void on_dispatch_status(DBusConnection *connection,
+                               DBusDispatchStatus status,
                                void *userdata)
 {
     BusLoop *loop = userdata;
@@ -109,8 +110,8 @@ static dbus_bool_t add_watch(DBusWatch *watch, void *userdata)
     loop->watches[loop->n_watches++] = watch;
 
     if (!loop->io) {
-        if (sd_event_add_io(loop->event, &loop->io, dbus_watch_get_unix_fd(watch), 0, on_io,
-                            loop) < 0)
+        if (sd_event_add_io(loop->event, &loop->io, dbus_watch_get_unix_fd(watch), 0, on_io, loop) <
+            0)
             return FALSE;
         (void)sd_event_source_set_description(loop->io, "bus-io");
         (void)sd_event_source_set_priority(loop->io, loop->priority);

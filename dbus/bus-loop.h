@@ -10,8 +10,7 @@
 typedef struct BusLoop BusLoop;
 
 /* Attaches @connection, which must outlive the result. */
-int bus_loop_new(sd_event *event, DBusConnection *connection, int64_t priority,
-                 BusLoop **ret_loop);
+int bus_loop_new(sd_event *event, DBusConnection *connection, int64_t priority, BusLoop **ret_loop);
 
 BusLoop *bus_loop_free(BusLoop *loop);
 DEFINE_CLEANUP(BusLoop, bus_loop_free);

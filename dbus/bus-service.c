@@ -21,8 +21,8 @@
 #define OBJECT_MANAGER_INTERFACE "org.freedesktop.DBus.ObjectManager"
 #define CALLS_WAITING_MAX        64 /* of one connection, while its credentials are asked for */
 
-#define NAME_LOST_MATCH                                                                           \
-    "type='signal',sender='" DBUS_SERVICE_DBUS "',path='" DBUS_PATH_DBUS                          \
+#define NAME_LOST_MATCH                                                  \
+    "type='signal',sender='" DBUS_SERVICE_DBUS "',path='" DBUS_PATH_DBUS \
     "',interface='" DBUS_INTERFACE_DBUS "',member='NameOwnerChanged',arg2=''"
 
 typedef struct BusPeer {
@@ -41,7 +41,7 @@ struct BusCall {
     unsigned n_refs;
     BusService *service;
     DBusMessage *message;
-    char *path;        /* of the object that is called: it may go while the call waits */
+    char *path; /* of the object that is called: it may go while the call waits */
     const BusMethod *method;
     BusCaller caller;
     char *caller_name; /* what caller.name points to */
@@ -304,16 +304,14 @@ static void on_credentials(DBusPendingCall *pending, void *userdata)
 
 static int peer_ask(BusPeer *peer)
 {
-    DBusMessage *question =
-        dbus_message_new_method_call(DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS,
-                                     "GetConnectionCredentials");
-    bool sent = question &&
-                dbus_message_append_args(question, DBUS_TYPE_STRING, &peer->name,
-                                         DBUS_TYPE_INVALID) &&
-                dbus_connection_send_with_reply(peer->service->connection, question, &peer->lookup,
-                                                DBUS_TIMEOUT_USE_DEFAULT) &&
-                peer->lookup &&
-                dbus_pending_call_set_notify(peer->lookup, on_credentials, peer, NULL);
+    DBusMessage *question = dbus_message_new_method_call(
+        DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS, "GetConnectionCredentials");
+    bool sent =
+        question &&
+        dbus_message_append_args(question, DBUS_TYPE_STRING, &peer->name, DBUS_TYPE_INVALID) &&
+        dbus_connection_send_with_reply(peer->service->connection, question, &peer->lookup,
+                                        DBUS_TIMEOUT_USE_DEFAULT) &&
+        peer->lookup && dbus_pending_call_set_notify(peer->lookup, on_credentials, peer, NULL);
 
     if (question)
         dbus_message_unref(question);
@@ -372,8 +370,8 @@ static void on_name_lost(BusService *service, DBusMessage *message)
 {
     const char *name, *old_owner, *new_owner;
 
-    if (!dbus_message_get_args(message, NULL, DBUS_TYPE_STRING, &name, DBUS_TYPE_STRING,
-                               &old_owner, DBUS_TYPE_STRING, &new_owner, DBUS_TYPE_INVALID) ||
+    if (!dbus_message_get_args(message, NULL, DBUS_TYPE_STRING, &name, DBUS_TYPE_STRING, &old_owner,
+                               DBUS_TYPE_STRING, &new_owner, DBUS_TYPE_INVALID) ||
         *new_owner != '\0')
         return;
 
@@ -384,7 +382,8 @@ static void on_name_lost(BusService *service, DBusMessage *message)
     }
 }
 
-static DBusHandlerResult on_message(DBusConnection *connection, DBusMessage *message,
+static DBusHandlerResult on_message(DBusConnection *connection,
+                                    DBusMessage *message,
                                     void *userdata)
 {
     BusService *service = userdata;
@@ -409,7 +408,8 @@ static const BusProperty *find_property(const BusInterface *interface, const cha
     return NULL;
 }
 
-static bool append_variant(const BusObject *object, const BusProperty *property,
+static bool append_variant(const BusObject *object,
+                           const BusProperty *property,
                            DBusMessageIter *to)
 {
     DBusMessageIter variant;
@@ -419,7 +419,8 @@ static bool append_variant(const BusObject *object, const BusProperty *property,
            dbus_message_iter_close_container(to, &variant);
 }
 
-static bool append_entry(const BusObject *object, const BusProperty *property,
+static bool append_entry(const BusObject *object,
+                         const BusProperty *property,
                          DBusMessageIter *entries)
 {
     DBusMessageIter entry;
@@ -431,7 +432,8 @@ static bool append_entry(const BusObject *object, const BusProperty *property,
 }
 
 /* All properties of @object as a{sv}, or those in @names. */
-static bool append_properties(const BusObject *object, const char *const *names,
+static bool append_properties(const BusObject *object,
+                              const char *const *names,
                               DBusMessageIter *to)
 {
     const BusInterface *interface = object->interface;
@@ -468,7 +470,9 @@ static bool append_interfaces(const BusObject *object, DBusMessageIter *to)
            dbus_message_iter_close_container(to, &entries);
 }
 
-static DBusMessage *make_error(DBusMessage *call, const char *name, const char *what,
+static DBusMessage *make_error(DBusMessage *call,
+                               const char *name,
+                               const char *what,
                                const char *value)
 {
     return dbus_message_new_error_printf(call, name, "%s '%s'", what, value);
@@ -523,9 +527,9 @@ static DBusMessage *properties_get_all(BusObject *object, DBusMessage *call)
     if (!*interface || strcmp(interface, object->interface->name) == 0)
         return finish(reply, append_properties(object, NULL, &arguments));
     /* The standard interfaces have no properties. */
-    return finish(reply, dbus_message_iter_open_container(&arguments, DBUS_TYPE_ARRAY, "{sv}",
-                                                          &entries) &&
-                             dbus_message_iter_close_container(&arguments, &entries));
+    return finish(reply,
+                  dbus_message_iter_open_container(&arguments, DBUS_TYPE_ARRAY, "{sv}", &entries) &&
+                      dbus_message_iter_close_container(&arguments, &entries));
 }
 
 static DBusMessage *properties_set(BusObject *object, DBusMessage *call)
@@ -572,8 +576,7 @@ static DBusMessage *get_managed_objects(BusObject *manager, DBusMessage *call)
     return finish(reply, dbus_message_iter_close_container(&arguments, &entries));
 }
 
-static const char introspection_head[] =
-    DBUS_INTROSPECT_1_0_XML_DOCTYPE_DECL_NODE
+static const char introspection_head[] = DBUS_INTROSPECT_1_0_XML_DOCTYPE_DECL_NODE
     "<node>\n"
     "  <interface name=\"org.freedesktop.DBus.Introspectable\">\n"
     "    <method name=\"Introspect\"><arg name=\"xml\" type=\"s\" direction=\"out\"/></method>\n"
@@ -628,8 +631,8 @@ static DBusMessage *introspect(BusObject *object, DBusMessage *call)
         return NULL;
 
     DBusMessage *reply = dbus_message_new_method_return(call);
-    return finish(reply, reply && dbus_message_append_args(reply, DBUS_TYPE_STRING, &xml,
-                                                           DBUS_TYPE_INVALID));
+    return finish(
+        reply, reply && dbus_message_append_args(reply, DBUS_TYPE_STRING, &xml, DBUS_TYPE_INVALID));
 }
 
 /* --- dispatch --- */
@@ -720,8 +723,13 @@ static DBusHandlerResult on_call(DBusConnection *connection, DBusMessage *messag
 
 /* --- objects --- */
 
-int bus_object_new(BusService *service, const char *path, const BusInterface *interface,
-                   void *object, bool manager, BusObject **ret_object, Error *error)
+int bus_object_new(BusService *service,
+                   const char *path,
+                   const BusInterface *interface,
+                   void *object,
+                   bool manager,
+                   BusObject **ret_object,
+                   Error *error)
 {
     static const DBusObjectPathVTable vtable = { .message_function = on_call };
     BusObject *created = calloc(1, sizeof(*created));
@@ -732,9 +740,8 @@ int bus_object_new(BusService *service, const char *path, const BusInterface *in
     created->path = strdup(path);
     created->interface = interface;
     created->object = object;
-    if (!created->path ||
-        !dbus_connection_try_register_object_path(service->connection, path, &vtable, created,
-                                                  NULL)) {
+    if (!created->path || !dbus_connection_try_register_object_path(service->connection, path,
+                                                                    &vtable, created, NULL)) {
         free(created->path);
         free(created);
         return error_set(error, ERROR_NO_MEMORY, "cannot register the bus object %s", path);
@@ -766,17 +773,18 @@ const char *bus_object_get_path(const BusObject *object)
     return object->path;
 }
 
-static DBusMessage *new_manager_signal(BusObject *object, const char *name,
+static DBusMessage *new_manager_signal(BusObject *object,
+                                       const char *name,
                                        DBusMessageIter *arguments)
 {
-    DBusMessage *signal = dbus_message_new_signal(object->service->manager->path,
-                                                  OBJECT_MANAGER_INTERFACE, name);
+    DBusMessage *signal =
+        dbus_message_new_signal(object->service->manager->path, OBJECT_MANAGER_INTERFACE, name);
     if (!signal)
         return NULL;
 
     dbus_message_iter_init_append(signal, arguments);
-    return finish(signal, dbus_message_iter_append_basic(arguments, DBUS_TYPE_OBJECT_PATH,
-                                                         &object->path));
+    return finish(signal,
+                  dbus_message_iter_append_basic(arguments, DBUS_TYPE_OBJECT_PATH, &object->path));
 }
 
 void bus_object_announce(BusObject *object)
@@ -795,12 +803,11 @@ void bus_object_announce_removal(BusObject *object)
 
     if (signal)
         send_message(object->service,
-                     finish(signal,
-                            dbus_message_iter_open_container(&arguments, DBUS_TYPE_ARRAY, "s",
-                                                             &names) &&
-                                dbus_message_iter_append_basic(&names, DBUS_TYPE_STRING,
-                                                               &object->interface->name) &&
-                                dbus_message_iter_close_container(&arguments, &names)));
+                     finish(signal, dbus_message_iter_open_container(&arguments, DBUS_TYPE_ARRAY,
+                                                                     "s", &names) &&
+                                        dbus_message_iter_append_basic(&names, DBUS_TYPE_STRING,
+                                                                       &object->interface->name) &&
+                                        dbus_message_iter_close_container(&arguments, &names)));
 }
 
 void bus_object_emit_changed(BusObject *object, const char *const *names)
@@ -869,8 +876,12 @@ static int connect_bus(BusService *service, const char *bus, Error *error)
     return 0;
 }
 
-int bus_service_new(sd_event *event, const char *bus, int64_t priority,
-                    const BusServiceHandlers *handlers, void *userdata, BusService **ret_service,
+int bus_service_new(sd_event *event,
+                    const char *bus,
+                    int64_t priority,
+                    const BusServiceHandlers *handlers,
+                    void *userdata,
+                    BusService **ret_service,
                     Error *error)
 {
     _cleanup_(bus_service_freep) BusService *service = calloc(1, sizeof(*service));
@@ -914,8 +925,8 @@ BusService *bus_service_free(BusService *service)
 int bus_service_request_name(BusService *service, const char *name, Error *error)
 {
     DBusError bus_error = DBUS_ERROR_INIT;
-    int r = dbus_bus_request_name(service->connection, name, DBUS_NAME_FLAG_DO_NOT_QUEUE,
-                                  &bus_error);
+    int r =
+        dbus_bus_request_name(service->connection, name, DBUS_NAME_FLAG_DO_NOT_QUEUE, &bus_error);
 
     if (r < 0)
         return set_bus_error(error, name, &bus_error);

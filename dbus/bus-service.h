@@ -63,8 +63,12 @@ typedef struct BusServiceHandlers {
 
 /* Connects to @bus, which is "system", "session" or an address, and attaches to @event. Blocks: for
  * the time before the loop runs. */
-int bus_service_new(sd_event *event, const char *bus, int64_t priority,
-                    const BusServiceHandlers *handlers, void *userdata, BusService **ret_service,
+int bus_service_new(sd_event *event,
+                    const char *bus,
+                    int64_t priority,
+                    const BusServiceHandlers *handlers,
+                    void *userdata,
+                    BusService **ret_service,
                     Error *error);
 BusService *bus_service_free(BusService *service);
 DEFINE_CLEANUP(BusService, bus_service_free);
@@ -77,8 +81,13 @@ void bus_service_flush(BusService *service);
 
 /* Registers @object of @interface at @path. The tables and @object outlive the result. Only the
  * object made with @manager set answers GetManagedObjects, for all others. */
-int bus_object_new(BusService *service, const char *path, const BusInterface *interface,
-                   void *object, bool manager, BusObject **ret_object, Error *error);
+int bus_object_new(BusService *service,
+                   const char *path,
+                   const BusInterface *interface,
+                   void *object,
+                   bool manager,
+                   BusObject **ret_object,
+                   Error *error);
 BusObject *bus_object_free(BusObject *object);
 
 /* InterfacesAdded and InterfacesRemoved for the object, from the manager's path. */

@@ -37,10 +37,12 @@ programs_payloads_greet_SOURCES = \
 programs_payloads_greet_CPPFLAGS = $(guest_cppflags)
 programs_payloads_greet_CFLAGS = $(guest_cflags)
 programs_payloads_greet_LDFLAGS = $(guest_ldflags)
+programs_payloads_greet_LDADD =
 programs_payloads_crash_SOURCES = examples/payloads/crash.c
 programs_payloads_crash_CPPFLAGS = $(guest_cppflags)
 programs_payloads_crash_CFLAGS = $(guest_cflags)
 programs_payloads_crash_LDFLAGS = $(guest_ldflags)
+programs_payloads_crash_LDADD =
 
 # For the unit tests, with the flags of the host's programs.
 noinst_LIBRARIES += libguest.a

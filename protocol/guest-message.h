@@ -60,7 +60,7 @@ typedef struct GuestCall {
     int32_t exit_code;         /* PayloadFinished: 0 to 255 */
     GuestErrorCode error_code; /* Error */
     int32_t signal;            /* Error: the signal that ended the payload, 1 to 64, or 0 */
-    char message[GUEST_ERROR_MESSAGE_MAX + 1];         /* Error */
+    char message[GUEST_ERROR_MESSAGE_MAX + 1];        /* Error */
     char stream_name[GUEST_STREAM_NAME_SIZE_MAX + 1]; /* OpenStream: a-z, 0-9 and dash */
 } GuestCall;
 

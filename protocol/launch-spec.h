@@ -14,17 +14,17 @@
 #define LAUNCH_SPEC_MAGIC   0x3150534cU /* "LSP1" */
 #define LAUNCH_SPEC_VERSION 1
 
-#define LAUNCH_SPEC_SIZE_MAX      65536
-#define LAUNCH_SPEC_FDS_MAX       1000
-#define LAUNCH_SPEC_ID_SIZE       32
-#define LAUNCH_SPEC_PARAMS_MAX    2047 /* x86 Linux takes COMMAND_LINE_SIZE - 1 */
-#define LAUNCH_SPEC_DISKS_MAX     16
-#define LAUNCH_SPEC_REGIONS_MAX   260 /* 128 partitions, a filler for each, head and tail */
-#define LAUNCH_SPEC_CPUS_MAX      255
-#define LAUNCH_SPEC_MEMORY_MIN    (1U << 20)
-#define LAUNCH_SPEC_SECTOR_SIZE   512
-#define LAUNCH_SPEC_CID_MIN       2048
-#define LAUNCH_SPEC_CID_MAX       65535
+#define LAUNCH_SPEC_SIZE_MAX       65536
+#define LAUNCH_SPEC_FDS_MAX        1000
+#define LAUNCH_SPEC_ID_SIZE        32
+#define LAUNCH_SPEC_PARAMS_MAX     2047 /* x86 Linux takes COMMAND_LINE_SIZE - 1 */
+#define LAUNCH_SPEC_DISKS_MAX      16
+#define LAUNCH_SPEC_REGIONS_MAX    260 /* 128 partitions, a filler for each, head and tail */
+#define LAUNCH_SPEC_CPUS_MAX       255
+#define LAUNCH_SPEC_MEMORY_MIN     (1U << 20)
+#define LAUNCH_SPEC_SECTOR_SIZE    512
+#define LAUNCH_SPEC_CID_MIN        2048
+#define LAUNCH_SPEC_CID_MAX        65535
 #define LAUNCH_SPEC_TIMEOUT_MS_MAX 86400000 /* a day */
 
 /* In place of an index: no such descriptor. */

@@ -44,24 +44,24 @@ typedef struct DeathRecord {
     int32_t payload_exit_code; /* -1: none was reported */
     int32_t payload_signal;    /* 0: none was reported */
     bool oom;
-    uint64_t died_usec;           /* CLOCK_REALTIME */
-    uint64_t console_dropped;     /* bytes that console-out did not take in time */
-    uint64_t payload_out_dropped; /* the same for payload-out */
+    uint64_t died_usec;                         /* CLOCK_REALTIME */
+    uint64_t console_dropped;                   /* bytes that console-out did not take in time */
+    uint64_t payload_out_dropped;               /* the same for payload-out */
     char message[SUPERVISOR_TEXT_MAX + 1];      /* why, for a person; "" for nothing to say */
     char console_tail[SUPERVISOR_TAIL_MAX + 1]; /* the last console lines, escaped */
-    char vmm_tail[SUPERVISOR_TAIL_MAX + 1];     /* the last lines the VMM wrote to stderr, escaped */
+    char vmm_tail[SUPERVISOR_TAIL_MAX + 1]; /* the last lines the VMM wrote to stderr, escaped */
 } DeathRecord;
 
 typedef struct SupervisorMessage {
     SupervisorMessageType type;
     uint32_t id;
     uint32_t value;
-    uint64_t time_usec;    /* CLOCK_REALTIME: RUNNING and EVENT */
-    uint64_t event_number; /* EVENT and DIED */
-    VmEvent event;         /* EVENT; not VM_EVENT_DIED */
-    int32_t exit_code;     /* of VM_EVENT_PAYLOAD_FINISHED */
-    GuestErrorCode error_code; /* of VM_EVENT_GUEST_ERROR */
-    ErrorKind error_kind;      /* REFUSED */
+    uint64_t time_usec;                 /* CLOCK_REALTIME: RUNNING and EVENT */
+    uint64_t event_number;              /* EVENT and DIED */
+    VmEvent event;                      /* EVENT; not VM_EVENT_DIED */
+    int32_t exit_code;                  /* of VM_EVENT_PAYLOAD_FINISHED */
+    GuestErrorCode error_code;          /* of VM_EVENT_GUEST_ERROR */
+    ErrorKind error_kind;               /* REFUSED */
     char text[SUPERVISOR_TEXT_MAX + 1]; /* REFUSED; EVENT: the guest's own words, escaped */
     DeathRecord record;                 /* DIED */
 } SupervisorMessage;

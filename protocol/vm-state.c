@@ -7,8 +7,9 @@
 #include "common/cleanup.h"
 
 static const char *const state_names[VM_STATE_MAX] = {
-    [VM_NOT_STARTED] = "not-started", [VM_STARTING] = "starting",   [VM_STARTED] = "started",
-    [VM_READY] = "ready",             [VM_FINISHED] = "finished",   [VM_SUSPENDED] = "suspended",
+    [VM_NOT_STARTED] = "not-started", [VM_STARTING] = "starting",
+    [VM_STARTED] = "started",         [VM_READY] = "ready",
+    [VM_FINISHED] = "finished",       [VM_SUSPENDED] = "suspended",
     [VM_STOPPING] = "stopping",       [VM_DEAD] = "dead",
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hands out vsock context ids (CIDs): unique among living VMs, and not reused soon. Source: vsock(7)
- * reserves 0 to 2; AVF begins at 2048. */
+/* Hands out vsock context ids (CIDs): unique among living VMs, and not reused soon. Source:
+ * vsock(7) reserves 0 to 2; AVF begins at 2048. */
 #pragma once
 
 #include <stdbool.h>

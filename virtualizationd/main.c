@@ -28,7 +28,12 @@ static void print_help(void)
 /* 1: go on; 0: done; negative: wrong usage. */
 static int parse_options(int argc, char **argv, DaemonOptions *options)
 {
-    enum { BUS = 256, RUNTIME_DIR, CONFIG, VERSION_OPTION };
+    enum {
+        BUS = 256,
+        RUNTIME_DIR,
+        CONFIG,
+        VERSION_OPTION
+    };
     static const struct option table[] = {
         { "bus", required_argument, NULL, BUS },
         { "runtime-dir", required_argument, NULL, RUNTIME_DIR },

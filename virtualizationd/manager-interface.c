@@ -196,8 +196,8 @@ static int on_list_vms(void *object, BusCall *call, Error *error)
 static bool append_capabilities(const Daemon *daemon, DBusMessageIter *arguments)
 {
     static const char *const back_ends[] = { "qemu", NULL };
-    static const char *const layers[] = { "own-uid",         "no-capabilities", "no-new-privileges",
-                                          "pid-namespace",   "qemu-sandbox",    NULL };
+    static const char *const layers[] = { "own-uid",       "no-capabilities", "no-new-privileges",
+                                          "pid-namespace", "qemu-sandbox",    NULL };
     BusDict dict;
 
     return bus_dict_open(&dict, arguments) &&

@@ -23,8 +23,11 @@ DEFINE_CLEANUP(json_tokener, json_tokener_free);
 typedef struct Field Field;
 
 /* Stores @value, of the field's type, into @destination. @pointer names its place. */
-typedef int (*FieldReader)(const Field *field, struct json_object *value, const char *pointer,
-                           void *destination, Error *error);
+typedef int (*FieldReader)(const Field *field,
+                           struct json_object *value,
+                           const char *pointer,
+                           void *destination,
+                           Error *error);
 
 struct Field {
     const char *name;
@@ -35,13 +38,16 @@ struct Field {
     const char *const *choices; /* NULL-terminated */
 };
 
-#define INVALID(error, pointer, format, ...)                                                      \
+#define INVALID(error, pointer, format, ...) \
     error_set(error, ERROR_INVALID_CONFIG, "%s: " format, pointer, ##__VA_ARGS__)
 
 /* --- readers of values --- */
 
-static int read_string(const Field *field, struct json_object *value, const char *pointer,
-                       void *destination, Error *error)
+static int read_string(const Field *field,
+                       struct json_object *value,
+                       const char *pointer,
+                       void *destination,
+                       Error *error)
 {
     const char *text = json_object_get_string(value);
     size_t length = (size_t)json_object_get_string_len(value);
@@ -61,8 +67,11 @@ static int read_string(const Field *field, struct json_object *value, const char
     return 0;
 }
 
-static int read_name(const Field *field, struct json_object *value, const char *pointer,
-                     void *destination, Error *error)
+static int read_name(const Field *field,
+                     struct json_object *value,
+                     const char *pointer,
+                     void *destination,
+                     Error *error)
 {
     const char *text = json_object_get_string(value);
     static const char allowed[] =
@@ -75,8 +84,11 @@ static int read_name(const Field *field, struct json_object *value, const char *
     return read_string(field, value, pointer, destination, error);
 }
 
-static int read_bool(const Field *field, struct json_object *value, const char *pointer,
-                     void *destination, Error *error)
+static int read_bool(const Field *field,
+                     struct json_object *value,
+                     const char *pointer,
+                     void *destination,
+                     Error *error)
 {
     (void)field;
     (void)pointer;
@@ -86,7 +98,9 @@ static int read_bool(const Field *field, struct json_object *value, const char *
 }
 
 /* json-c clamps what int64_t does not hold, which is out of every range here. */
-static int check_range(const Field *field, struct json_object *value, const char *pointer,
+static int check_range(const Field *field,
+                       struct json_object *value,
+                       const char *pointer,
                        Error *error)
 {
     int64_t number = json_object_get_int64(value);
@@ -97,8 +111,11 @@ static int check_range(const Field *field, struct json_object *value, const char
     return 0;
 }
 
-static int read_u32(const Field *field, struct json_object *value, const char *pointer,
-                    void *destination, Error *error)
+static int read_u32(const Field *field,
+                    struct json_object *value,
+                    const char *pointer,
+                    void *destination,
+                    Error *error)
 {
     int r = check_range(field, value, pointer, error);
 
@@ -107,8 +124,11 @@ static int read_u32(const Field *field, struct json_object *value, const char *p
     return r;
 }
 
-static int read_memory(const Field *field, struct json_object *value, const char *pointer,
-                       void *destination, Error *error)
+static int read_memory(const Field *field,
+                       struct json_object *value,
+                       const char *pointer,
+                       void *destination,
+                       Error *error)
 {
     int r = check_range(field, value, pointer, error);
 
@@ -117,8 +137,11 @@ static int read_memory(const Field *field, struct json_object *value, const char
     return r;
 }
 
-static int read_choice(const Field *field, struct json_object *value, const char *pointer,
-                       void *destination, Error *error)
+static int read_choice(const Field *field,
+                       struct json_object *value,
+                       const char *pointer,
+                       void *destination,
+                       Error *error)
 {
     const char *text = json_object_get_string(value);
     char list[128] = "";
@@ -137,8 +160,11 @@ static int read_choice(const Field *field, struct json_object *value, const char
 }
 
 /* Checked and forgotten: a value that changes nothing here. */
-static int read_platform_version(const Field *field, struct json_object *value,
-                                 const char *pointer, void *destination, Error *error)
+static int read_platform_version(const Field *field,
+                                 struct json_object *value,
+                                 const char *pointer,
+                                 void *destination,
+                                 Error *error)
 {
     const char *text = json_object_get_string(value);
 
@@ -153,8 +179,11 @@ static int read_platform_version(const Field *field, struct json_object *value,
     return 0;
 }
 
-static int refuse_if_true(const Field *field, struct json_object *value, const char *pointer,
-                          void *destination, Error *error)
+static int refuse_if_true(const Field *field,
+                          struct json_object *value,
+                          const char *pointer,
+                          void *destination,
+                          Error *error)
 {
     (void)field;
     (void)destination;
@@ -165,8 +194,11 @@ static int refuse_if_true(const Field *field, struct json_object *value, const c
     return 0;
 }
 
-static int refuse_app(const Field *field, struct json_object *value, const char *pointer,
-                      void *destination, Error *error)
+static int refuse_app(const Field *field,
+                      struct json_object *value,
+                      const char *pointer,
+                      void *destination,
+                      Error *error)
 {
     (void)field;
     (void)value;
@@ -177,8 +209,11 @@ static int refuse_app(const Field *field, struct json_object *value, const char 
                      pointer);
 }
 
-static int read_vsock(const Field *field, struct json_object *value, const char *pointer,
-                      void *destination, Error *error)
+static int read_vsock(const Field *field,
+                      struct json_object *value,
+                      const char *pointer,
+                      void *destination,
+                      Error *error)
 {
     unsigned transport = 0;
 
@@ -192,8 +227,11 @@ static int read_vsock(const Field *field, struct json_object *value, const char 
     return r;
 }
 
-static int read_console_device(const Field *field, struct json_object *value, const char *pointer,
-                               void *destination, Error *error)
+static int read_console_device(const Field *field,
+                               struct json_object *value,
+                               const char *pointer,
+                               void *destination,
+                               Error *error)
 {
     unsigned device = 0;
 
@@ -207,28 +245,38 @@ static int read_console_device(const Field *field, struct json_object *value, co
 
 /* --- tables --- */
 
-static int read_object(const Field *fields, struct json_object *object, const char *pointer,
-                       void *destination, Error *error);
-static int read_disks(const Field *field, struct json_object *value, const char *pointer,
-                      void *destination, Error *error);
-static int read_partitions(const Field *field, struct json_object *value, const char *pointer,
-                           void *destination, Error *error);
+static int read_object(const Field *fields,
+                       struct json_object *object,
+                       const char *pointer,
+                       void *destination,
+                       Error *error);
+static int read_disks(const Field *field,
+                      struct json_object *value,
+                      const char *pointer,
+                      void *destination,
+                      Error *error);
+static int read_partitions(const Field *field,
+                           struct json_object *value,
+                           const char *pointer,
+                           void *destination,
+                           Error *error);
 
 static const char *const cpu_topologies[] = { "one_cpu", "match_host", NULL };
 static const char *const accelerators[] = { "auto", "kvm", "tcg", NULL };
 static const char *const vsock_transports[] = { "user", "kernel", NULL };
 static const char *const console_devices[] = { "ttyS0", "hvc0", NULL };
 
-#define STRING(json_name, owner, member, least, most)                                              \
-    {                                                                                             \
-        .name = json_name, .type = json_type_string, .read = read_string,                         \
-        .offset = offsetof(owner, member), .min = least, .max = most                               \
+#define STRING(json_name, owner, member, least, most)                     \
+    {                                                                     \
+        .name = json_name, .type = json_type_string, .read = read_string, \
+        .offset = offsetof(owner, member), .min = least, .max = most      \
     }
-#define FILE_KEY(json_name, owner, member) STRING(json_name, owner, member, 1, VM_CONFIG_FILE_KEY_MAX)
-#define BOOL(json_name, owner, member)                                                             \
-    {                                                                                             \
-        .name = json_name, .type = json_type_boolean, .read = read_bool,                          \
-        .offset = offsetof(owner, member)                                                          \
+#define FILE_KEY(json_name, owner, member) \
+    STRING(json_name, owner, member, 1, VM_CONFIG_FILE_KEY_MAX)
+#define BOOL(json_name, owner, member)                                   \
+    {                                                                    \
+        .name = json_name, .type = json_type_boolean, .read = read_bool, \
+        .offset = offsetof(owner, member)                                \
     }
 
 static const Field partition_fields[] = {
@@ -247,33 +295,56 @@ static const Field disk_fields[] = {
 };
 
 static const Field config_fields[] = {
-    { .name = "name", .type = json_type_string, .read = read_name,
-      .offset = offsetof(VmConfig, name), .min = 1, .max = VM_CONFIG_NAME_MAX },
+    { .name = "name",
+      .type = json_type_string,
+      .read = read_name,
+      .offset = offsetof(VmConfig, name),
+      .min = 1,
+      .max = VM_CONFIG_NAME_MAX },
     FILE_KEY("kernel", VmConfig, kernel),
     FILE_KEY("initrd", VmConfig, initrd),
     FILE_KEY("bootloader", VmConfig, bootloader),
     STRING("params", VmConfig, params, 0, LAUNCH_SPEC_PARAMS_MAX),
     { .name = "disks", .type = json_type_array, .read = read_disks },
     { .name = "protected", .type = json_type_boolean, .read = refuse_if_true },
-    { .name = "memory_mib", .type = json_type_int, .read = read_memory,
-      .offset = offsetof(VmConfig, memory_bytes), .min = 1, .max = INT32_MAX },
-    { .name = "cpu_topology", .type = json_type_string, .read = read_choice,
-      .offset = offsetof(VmConfig, cpu_topology), .choices = cpu_topologies },
+    { .name = "memory_mib",
+      .type = json_type_int,
+      .read = read_memory,
+      .offset = offsetof(VmConfig, memory_bytes),
+      .min = 1,
+      .max = INT32_MAX },
+    { .name = "cpu_topology",
+      .type = json_type_string,
+      .read = read_choice,
+      .offset = offsetof(VmConfig, cpu_topology),
+      .choices = cpu_topologies },
     { .name = "platform_version", .type = json_type_string, .read = read_platform_version },
-    { .name = "console_input_device", .type = json_type_string, .read = read_console_device,
+    { .name = "console_input_device",
+      .type = json_type_string,
+      .read = read_console_device,
       .choices = console_devices },
-    { .name = "accelerator", .type = json_type_string, .read = read_choice,
-      .offset = offsetof(VmConfig, accelerator), .choices = accelerators },
+    { .name = "accelerator",
+      .type = json_type_string,
+      .read = read_choice,
+      .offset = offsetof(VmConfig, accelerator),
+      .choices = accelerators },
     { .name = "vsock", .type = json_type_string, .read = read_vsock, .choices = vsock_transports },
-    { .name = "payload_timeout_ms", .type = json_type_int, .read = read_u32,
-      .offset = offsetof(VmConfig, payload_timeout_ms), .min = 1,
+    { .name = "payload_timeout_ms",
+      .type = json_type_int,
+      .read = read_u32,
+      .offset = offsetof(VmConfig, payload_timeout_ms),
+      .min = 1,
       .max = LAUNCH_SPEC_TIMEOUT_MS_MAX },
     { .name = "payload", .type = json_type_object, .read = refuse_app },
     { .name = NULL },
 };
 
-static int read_field(const Field *fields, const char *key, struct json_object *value,
-                      const char *pointer, void *destination, Error *error)
+static int read_field(const Field *fields,
+                      const char *key,
+                      struct json_object *value,
+                      const char *pointer,
+                      void *destination,
+                      Error *error)
 {
     char place[POINTER_MAX + VM_CONFIG_NAME_MAX], shown[VM_CONFIG_NAME_MAX];
 
@@ -290,8 +361,11 @@ static int read_field(const Field *fields, const char *key, struct json_object *
     return INVALID(error, place, "unknown key");
 }
 
-static int read_object(const Field *fields, struct json_object *object, const char *pointer,
-                       void *destination, Error *error)
+static int read_object(const Field *fields,
+                       struct json_object *object,
+                       const char *pointer,
+                       void *destination,
+                       Error *error)
 {
     json_object_object_foreach(object, key, value)
     {
@@ -303,9 +377,14 @@ static int read_object(const Field *fields, struct json_object *object, const ch
 }
 
 /* Reads an array of 1 to @max objects into a new array of @element_size each. */
-static int read_array(const Field *fields, struct json_object *array, size_t max,
-                      size_t element_size, const char *pointer, void **ret_elements,
-                      size_t *ret_n_elements, Error *error)
+static int read_array(const Field *fields,
+                      struct json_object *array,
+                      size_t max,
+                      size_t element_size,
+                      const char *pointer,
+                      void **ret_elements,
+                      size_t *ret_n_elements,
+                      Error *error)
 {
     size_t length = json_object_array_length(array);
 
@@ -356,8 +435,11 @@ static int check_partitions(const VmConfigDisk *disk, const char *pointer, Error
     return 0;
 }
 
-static int read_partitions(const Field *field, struct json_object *value, const char *pointer,
-                           void *destination, Error *error)
+static int read_partitions(const Field *field,
+                           struct json_object *value,
+                           const char *pointer,
+                           void *destination,
+                           Error *error)
 {
     VmConfigDisk *disk = destination; /* the table has no offset for it */
     void *partitions = NULL;
@@ -386,8 +468,11 @@ static int check_disk(const VmConfigDisk *disk, const char *pointer, Error *erro
     return 0;
 }
 
-static int read_disks(const Field *field, struct json_object *value, const char *pointer,
-                      void *destination, Error *error)
+static int read_disks(const Field *field,
+                      struct json_object *value,
+                      const char *pointer,
+                      void *destination,
+                      Error *error)
 {
     VmConfig *config = destination; /* the table has no offset for it */
     void *disks = NULL;
@@ -453,7 +538,9 @@ static int parse_json(const char *json, struct json_object **ret_object, Error *
     return 0;
 }
 
-int vm_config_parse(const char *json, uint64_t host_memory_bytes, VmConfig **ret_config,
+int vm_config_parse(const char *json,
+                    uint64_t host_memory_bytes,
+                    VmConfig **ret_config,
                     Error *error)
 {
     _cleanup_(json_object_putp) struct json_object *object = NULL;

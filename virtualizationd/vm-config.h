@@ -51,7 +51,9 @@ typedef struct VmConfig {
 
 /* Parses @json, whose memory requests are held against @host_memory_bytes. The caller frees the
  * result. ERROR_INVALID_CONFIG, or ERROR_NOT_SUPPORTED for what AVF has and this host does not. */
-int vm_config_parse(const char *json, uint64_t host_memory_bytes, VmConfig **ret_config,
+int vm_config_parse(const char *json,
+                    uint64_t host_memory_bytes,
+                    VmConfig **ret_config,
                     Error *error);
 VmConfig *vm_config_free(VmConfig *config);
 DEFINE_CLEANUP(VmConfig, vm_config_free);

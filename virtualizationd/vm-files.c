@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
-#include <linux/fs.h>
 
 #include "common/fd.h"
 
@@ -20,8 +20,8 @@ VmFile *vm_files_find(const VmFiles *files, const char *key)
     return NULL;
 }
 
-static int add(VmFiles *files, const char *key, VmFileUse use, bool writable, bool optional,
-               Error *error)
+static int add(
+    VmFiles *files, const char *key, VmFileUse use, bool writable, bool optional, Error *error)
 {
     const VmFile *same = key ? vm_files_find(files, key) : NULL;
 
@@ -231,7 +231,9 @@ static int get_image_size(const VmFile *file, uint64_t *ret_size, Error *error)
     return 0;
 }
 
-int vm_files_lay_out(const VmFiles *files, const VmConfigDisk *disk, CompositeLayout **ret_layout,
+int vm_files_lay_out(const VmFiles *files,
+                     const VmConfigDisk *disk,
+                     CompositeLayout **ret_layout,
                      Error *error)
 {
     CompositePartition partitions[GPT_PARTITIONS_MAX];

@@ -21,9 +21,9 @@ typedef enum VmFileUse {
 typedef struct VmFile {
     char *key;
     VmFileUse use;
-    bool writable; /* an image that the VM writes */
-    bool optional; /* the VM starts without it, too */
-    int fd;        /* owned; negative until it is brought */
+    bool writable;      /* an image that the VM writes */
+    bool optional;      /* the VM starts without it, too */
+    int fd;             /* owned; negative until it is brought */
     struct stat status; /* once it is there */
 } VmFile;
 
@@ -59,7 +59,9 @@ const char *vm_files_find_missing(const VmFiles *files);
 const VmFile *vm_files_find_conflict(const VmFiles *files, const VmFiles *other);
 
 /* The layout of @disk, which has partitions, once its files are there. The caller frees it. */
-int vm_files_lay_out(const VmFiles *files, const VmConfigDisk *disk, CompositeLayout **ret_layout,
+int vm_files_lay_out(const VmFiles *files,
+                     const VmConfigDisk *disk,
+                     CompositeLayout **ret_layout,
                      Error *error);
 
 /* Checks that every disk can be made of the files that are there. */

@@ -42,8 +42,8 @@ static int on_add_files(void *object, BusCall *call, Error *error)
     if (r < 0)
         return r;
     if (vm->state != VM_NOT_STARTED || vm->connection >= 0)
-        return error_set(error, ERROR_INVALID_STATE,
-                         "VM '%s' takes no more files: it was started", vm->name);
+        return error_set(error, ERROR_INVALID_STATE, "VM '%s' takes no more files: it was started",
+                         vm->name);
     dbus_message_iter_init(bus_call_get_message(call), &arguments);
     r = files_argument_take(vm, &arguments, error);
     if (r < 0)
@@ -98,19 +98,19 @@ static bool append_record(const Vm *vm, DBusMessageIter *arguments)
     const DeathRecord *record = vm->record;
     BusDict dict;
 
-    bool done = bus_dict_open(&dict, arguments) &&
-                bus_dict_add_string(&dict, "reason", death_reason_to_string(record->reason)) &&
-                bus_dict_add_string(&dict, "initiator",
-                                    death_initiator_to_string(record->initiator)) &&
-                bus_dict_add_string(&dict, "message", record->message) &&
-                bus_dict_add_u64(&dict, "created", vm->created_usec) &&
-                bus_dict_add_u64(&dict, "started", vm->started_usec) &&
-                bus_dict_add_u64(&dict, "died", record->died_usec) &&
-                bus_dict_add_bool(&dict, "oom", record->oom) &&
-                bus_dict_add_u64(&dict, "console-dropped", record->console_dropped) &&
-                bus_dict_add_u64(&dict, "payload-out-dropped", record->payload_out_dropped) &&
-                bus_dict_add_string(&dict, "console-tail", record->console_tail) &&
-                bus_dict_add_string(&dict, "vmm-tail", record->vmm_tail);
+    bool done =
+        bus_dict_open(&dict, arguments) &&
+        bus_dict_add_string(&dict, "reason", death_reason_to_string(record->reason)) &&
+        bus_dict_add_string(&dict, "initiator", death_initiator_to_string(record->initiator)) &&
+        bus_dict_add_string(&dict, "message", record->message) &&
+        bus_dict_add_u64(&dict, "created", vm->created_usec) &&
+        bus_dict_add_u64(&dict, "started", vm->started_usec) &&
+        bus_dict_add_u64(&dict, "died", record->died_usec) &&
+        bus_dict_add_bool(&dict, "oom", record->oom) &&
+        bus_dict_add_u64(&dict, "console-dropped", record->console_dropped) &&
+        bus_dict_add_u64(&dict, "payload-out-dropped", record->payload_out_dropped) &&
+        bus_dict_add_string(&dict, "console-tail", record->console_tail) &&
+        bus_dict_add_string(&dict, "vmm-tail", record->vmm_tail);
     if (done && record->vmm_exit_code >= 0)
         done = bus_dict_add_i32(&dict, "vmm-exit-code", record->vmm_exit_code);
     if (done && record->vmm_signal > 0)

@@ -43,8 +43,8 @@ static int fd_list_add(FdList *list, int fd, bool owned, uint16_t *ret_index, Er
     return 0;
 }
 
-static int add_file(FdList *list, const VmFiles *files, const char *key, uint16_t *ret_index,
-                    Error *error)
+static int add_file(
+    FdList *list, const VmFiles *files, const char *key, uint16_t *ret_index, Error *error)
 {
     const VmFile *file = key ? vm_files_find(files, key) : NULL;
 
@@ -52,8 +52,12 @@ static int add_file(FdList *list, const VmFiles *files, const char *key, uint16_
     return file && file->fd >= 0 ? fd_list_add(list, file->fd, false, ret_index, error) : 0;
 }
 
-static int add_memory(FdList *list, const char *name, const void *data, size_t size,
-                      uint16_t *ret_index, Error *error)
+static int add_memory(FdList *list,
+                      const char *name,
+                      const void *data,
+                      size_t size,
+                      uint16_t *ret_index,
+                      Error *error)
 {
     int fd;
 
@@ -63,8 +67,8 @@ static int add_memory(FdList *list, const char *name, const void *data, size_t s
     return fd_list_add(list, fd, true, ret_index, error);
 }
 
-static int add_image(FdList *list, const Vm *vm, const VmConfigDisk *disk, LaunchDisk *launch_disk,
-                     Error *error)
+static int add_image(
+    FdList *list, const Vm *vm, const VmConfigDisk *disk, LaunchDisk *launch_disk, Error *error)
 {
     const VmFile *file = vm_files_find(&vm->files, disk->image);
     uint64_t size = (uint64_t)file->status.st_size;
@@ -80,8 +84,12 @@ static int add_image(FdList *list, const Vm *vm, const VmConfigDisk *disk, Launc
     return add_file(list, &vm->files, disk->image, &launch_disk->regions[0].fd_index, error);
 }
 
-static int add_regions(FdList *list, const Vm *vm, const VmConfigDisk *disk,
-                       const CompositeLayout *layout, LaunchDisk *launch_disk, Error *error)
+static int add_regions(FdList *list,
+                       const Vm *vm,
+                       const VmConfigDisk *disk,
+                       const CompositeLayout *layout,
+                       LaunchDisk *launch_disk,
+                       Error *error)
 {
     static const uint8_t zeros[COMPOSITE_ALIGNMENT];
     uint16_t head, tail, filler;
@@ -115,8 +123,8 @@ static int add_regions(FdList *list, const Vm *vm, const VmConfigDisk *disk,
     return r;
 }
 
-static int add_partitions(FdList *list, const Vm *vm, const VmConfigDisk *disk,
-                          LaunchDisk *launch_disk, Error *error)
+static int add_partitions(
+    FdList *list, const Vm *vm, const VmConfigDisk *disk, LaunchDisk *launch_disk, Error *error)
 {
     _cleanup_(composite_layout_freep) CompositeLayout *layout = NULL;
 
@@ -160,12 +168,9 @@ static int fill_spec(LaunchSpec *spec, FdList *list, const Vm *vm, int stub_sock
         const char *key;
         uint16_t *index;
     } files[] = {
-        { config->kernel, &spec->kernel },
-        { config->initrd, &spec->initrd },
-        { config->bootloader, &spec->bootloader },
-        { VM_FILE_CONSOLE_OUT, &spec->console_out },
-        { VM_FILE_CONSOLE_IN, &spec->console_in },
-        { VM_FILE_LOG, &spec->log },
+        { config->kernel, &spec->kernel },           { config->initrd, &spec->initrd },
+        { config->bootloader, &spec->bootloader },   { VM_FILE_CONSOLE_OUT, &spec->console_out },
+        { VM_FILE_CONSOLE_IN, &spec->console_in },   { VM_FILE_LOG, &spec->log },
         { VM_FILE_PAYLOAD_OUT, &spec->payload_out },
     };
 
@@ -186,8 +191,12 @@ static int fill_spec(LaunchSpec *spec, FdList *list, const Vm *vm, int stub_sock
     return r < 0 ? r : fill_disks(spec, list, vm, error);
 }
 
-static int send_message(int connection, SupervisorMessageType type, size_t value, const int *fds,
-                        size_t n_fds, Error *error)
+static int send_message(int connection,
+                        SupervisorMessageType type,
+                        size_t value,
+                        const int *fds,
+                        size_t n_fds,
+                        Error *error)
 {
     const SupervisorMessage message = { .type = type, .value = (uint32_t)value };
     uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];

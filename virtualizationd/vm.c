@@ -390,10 +390,9 @@ static void on_connected(Vm *vm, uint32_t id, uint32_t error_number)
     if (error_number == 0) {
         bus_call_reply(connect->call, DBUS_TYPE_UNIX_FD, &connect->client_fd, DBUS_TYPE_INVALID);
     } else {
-        (void)error_set(&error,
-                        error_number == ETIMEDOUT ? ERROR_TIMED_OUT : ERROR_CONNECTION_REFUSED,
-                        "the guest does not take the connection: %s",
-                        strerror((int)(error_number & 0xfff)));
+        (void)error_set(
+            &error, error_number == ETIMEDOUT ? ERROR_TIMED_OUT : ERROR_CONNECTION_REFUSED,
+            "the guest does not take the connection: %s", strerror((int)(error_number & 0xfff)));
         bus_call_reply_error(connect->call, &error);
     }
     bus_call_unref(connect->call);
@@ -555,8 +554,8 @@ int vm_start(Vm *vm, BusCall *call, bool is_new, Error *error)
     return 0;
 }
 
-static int vm_send(Vm *vm, SupervisorMessageType type, uint32_t id, uint32_t value, int fd,
-                   Error *error)
+static int vm_send(
+    Vm *vm, SupervisorMessageType type, uint32_t id, uint32_t value, int fd, Error *error)
 {
     const SupervisorMessage message = { .type = type, .id = id, .value = value };
     uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];

@@ -95,8 +95,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
     return 0;
 }
 
-int broker_new(sd_event *event, int fd, const BrokerHandlers *handlers, void *userdata,
-               Broker **ret_broker)
+int broker_new(
+    sd_event *event, int fd, const BrokerHandlers *handlers, void *userdata, Broker **ret_broker)
 {
     Broker *broker = calloc(1, sizeof(*broker));
     if (!broker) {

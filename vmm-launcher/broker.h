@@ -21,8 +21,8 @@ typedef struct BrokerHandlers {
 } BrokerHandlers;
 
 /* Takes @fd; @handlers outlives the result. */
-int broker_new(sd_event *event, int fd, const BrokerHandlers *handlers, void *userdata,
-               Broker **ret_broker);
+int broker_new(
+    sd_event *event, int fd, const BrokerHandlers *handlers, void *userdata, Broker **ret_broker);
 Broker *broker_free(Broker *broker);
 DEFINE_CLEANUP(Broker, broker_free);
 

@@ -16,10 +16,10 @@
 #include "common/fd.h"
 #include "common/log.h"
 
-#define READ_SIZE            4096
-#define STREAM_READ_SIZE     16384
-#define STALLED_READER_USEC  (2 * UINT64_C(1000000))
-#define CALL_TIMEOUT_USEC    (GUEST_LINK_CALL_TIMEOUT_SEC * UINT64_C(1000000))
+#define READ_SIZE           4096
+#define STREAM_READ_SIZE    16384
+#define STALLED_READER_USEC (2 * UINT64_C(1000000))
+#define CALL_TIMEOUT_USEC   (GUEST_LINK_CALL_TIMEOUT_SEC * UINT64_C(1000000))
 
 typedef enum ConnectionRole {
     ROLE_CALLER, /* its call has not arrived whole */
@@ -282,7 +282,9 @@ static int on_call_timeout(sd_event_source *source, uint64_t usec, void *userdat
 
 /* --- the link --- */
 
-int guest_link_new(sd_event *event, const GuestLinkHandlers *handlers, void *userdata,
+int guest_link_new(sd_event *event,
+                   const GuestLinkHandlers *handlers,
+                   void *userdata,
                    GuestLink **ret_link)
 {
     GuestLink *link = calloc(1, sizeof(*link));

@@ -27,7 +27,9 @@ typedef struct GuestLinkHandlers {
 } GuestLinkHandlers;
 
 /* @handlers outlives the result. */
-int guest_link_new(sd_event *event, const GuestLinkHandlers *handlers, void *userdata,
+int guest_link_new(sd_event *event,
+                   const GuestLinkHandlers *handlers,
+                   void *userdata,
                    GuestLink **ret_link);
 GuestLink *guest_link_free(GuestLink *link);
 DEFINE_CLEANUP(GuestLink, guest_link_free);

@@ -13,8 +13,13 @@
 
 #define RECEIVE_TIMEOUT_MS 10000
 
-static int receive(int connection, SupervisorMessageType type, int *fds, size_t fds_capacity,
-                   size_t *ret_n_fds, uint32_t *ret_value, Error *error)
+static int receive(int connection,
+                   SupervisorMessageType type,
+                   int *fds,
+                   size_t fds_capacity,
+                   size_t *ret_n_fds,
+                   uint32_t *ret_value,
+                   Error *error)
 {
     struct pollfd poll_fd = { .fd = connection, .events = POLLIN };
     uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
@@ -26,8 +31,8 @@ static int receive(int connection, SupervisorMessageType type, int *fds, size_t 
     if (poll(&poll_fd, 1, RECEIVE_TIMEOUT_MS) <= 0)
         return error_set(error, ERROR_TIMED_OUT, "no launch request came");
 
-    int r = fd_message_receive(connection, bytes, sizeof(bytes), &size, fds, fds_capacity,
-                               ret_n_fds);
+    int r =
+        fd_message_receive(connection, bytes, sizeof(bytes), &size, fds, fds_capacity, ret_n_fds);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot receive the launch request");
     if (supervisor_message_decode(bytes, size, message) < 0 || message->type != type) {

@@ -58,9 +58,8 @@ static int check_disk_files(Launch *launch, Error *error)
             /* The launcher re-opens files with its own rights: never with more than the client
              * has shown to have. */
             if (mode != O_RDWR && (spec->disks[i].writable || mode != O_RDONLY))
-                return error_set(error, ERROR_INVALID_FILE,
-                                 "a file of disk %zu is not open for %s", i,
-                                 spec->disks[i].writable ? "reading and writing" : "reading");
+                return error_set(error, ERROR_INVALID_FILE, "a file of disk %zu is not open for %s",
+                                 i, spec->disks[i].writable ? "reading and writing" : "reading");
         }
     }
     return 0;
@@ -133,9 +132,8 @@ static int secure_boot_file(Launch *launch, uint16_t index, const char *what, Er
     int *fd = &launch->request.fds[index];
     if (fstat(*fd, &status) < 0)
         return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot look at the %s", what);
-    if (memfd_is_sealed(*fd) ||
-        (S_ISREG(status.st_mode) && status.st_uid == 0 && (status.st_mode & 0022) == 0 &&
-         (status.st_mode & 0004) != 0))
+    if (memfd_is_sealed(*fd) || (S_ISREG(status.st_mode) && status.st_uid == 0 &&
+                                 (status.st_mode & 0022) == 0 && (status.st_mode & 0004) != 0))
         return 0;
 
     int r = memfd_new_sealed_copy(what, *fd, BOOT_FILE_SIZE_MAX, &copy);
@@ -346,9 +344,9 @@ static void launch_deinit(Launch *launch)
 {
     SupervisorSetup *setup = &launch->setup;
     int *const fds[] = {
-        &launch->uid_lock, &setup->stub_pidfd, &setup->stub_report, &setup->control,
-        &setup->console,   &setup->broker,     &setup->vmm_stderr,  &setup->console_out,
-        &setup->console_in, &setup->log,       &setup->payload_out, &launch->connection,
+        &launch->uid_lock,  &setup->stub_pidfd, &setup->stub_report, &setup->control,
+        &setup->console,    &setup->broker,     &setup->vmm_stderr,  &setup->console_out,
+        &setup->console_in, &setup->log,        &setup->payload_out, &launch->connection,
     };
 
     release_vm_ends(launch);

@@ -162,7 +162,10 @@ static int on_presence(sd_event_source *source, int fd, uint32_t revents, void *
     return 0;
 }
 
-static int add_socket(Listener *listener, const char *name, uid_t user, sd_event_io_handler_t handler,
+static int add_socket(Listener *listener,
+                      const char *name,
+                      uid_t user,
+                      sd_event_io_handler_t handler,
                       sd_event_source **ret_source)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -203,8 +206,8 @@ static int take_lock(Listener *listener, const char *directory)
     listener->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (listener->directory < 0)
         return -errno;
-    listener->lock = openat(listener->directory, LISTENER_LOCK,
-                            O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    listener->lock =
+        openat(listener->directory, LISTENER_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (listener->lock < 0 || flock(listener->lock, LOCK_EX | LOCK_NB) < 0)
         return -errno;
     return 0;
@@ -233,8 +236,7 @@ static int set_up(Listener *listener, const ListenerOptions *options)
     r = add_socket(listener, LISTENER_SOCKET, options->user, on_connection, &listener->socket_io);
     if (r < 0)
         return r;
-    r = add_socket(listener, LISTENER_PRESENCE, options->user, on_presence,
-                   &listener->presence_io);
+    r = add_socket(listener, LISTENER_PRESENCE, options->user, on_presence, &listener->presence_io);
     if (r < 0)
         return r;
     check_idle(listener);
@@ -244,8 +246,7 @@ static int set_up(Listener *listener, const ListenerOptions *options)
 static void tear_down(Listener *listener)
 {
     sd_event_source **const sources[] = { &listener->socket_io, &listener->presence_io,
-                                          &listener->grace, &listener->sigterm,
-                                          &listener->sigint };
+                                          &listener->grace, &listener->sigterm, &listener->sigint };
 
     for (size_t i = 0; i < ELEMENTS_OF(sources); i++)
         *sources[i] = sd_event_source_disable_unref(*sources[i]);

@@ -50,7 +50,13 @@ static int parse_number(const char *option, const char *text, uint64_t max, uint
 /* 1: go on; 0: done; negative: wrong usage. */
 static int parse_options(int argc, char **argv, Options *options)
 {
-    enum { CONNECTION_FD = 256, LISTEN, USER, READY_FD, VERSION_OPTION };
+    enum {
+        CONNECTION_FD = 256,
+        LISTEN,
+        USER,
+        READY_FD,
+        VERSION_OPTION
+    };
     static const struct option table[] = {
         { "connection-fd", required_argument, NULL, CONNECTION_FD },
         { "listen", required_argument, NULL, LISTEN },

@@ -135,9 +135,8 @@ static void keep(Output *output, const char *data, size_t size)
 {
     if (!output->pending) {
         output->pending = malloc(OUTPUT_PENDING_MAX);
-        if (!output->pending ||
-            sd_event_add_io(output->event, &output->io, output->fd, EPOLLOUT, on_writable,
-                            output) < 0) {
+        if (!output->pending || sd_event_add_io(output->event, &output->io, output->fd, EPOLLOUT,
+                                                on_writable, output) < 0) {
             free(output->pending);
             output->pending = NULL;
             output->dropped += size;

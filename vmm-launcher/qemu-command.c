@@ -17,12 +17,12 @@
 #define VMDK_DESCRIPTOR_MAX (1U << 20)
 
 /* Adds "-option value"; gathers the first failure in *@r. */
-#define ADD(option, ...)                                                                          \
-    do {                                                                                          \
-        if (*r >= 0)                                                                              \
-            *r = vmm_command_add(command, "%s", option);                                          \
-        if (*r >= 0)                                                                              \
-            *r = vmm_command_add(command, __VA_ARGS__);                                           \
+#define ADD(option, ...)                                 \
+    do {                                                 \
+        if (*r >= 0)                                     \
+            *r = vmm_command_add(command, "%s", option); \
+        if (*r >= 0)                                     \
+            *r = vmm_command_add(command, __VA_ARGS__);  \
     } while (0)
 
 static int give(VmmCommand *command, int *fd, int *r)
@@ -61,8 +61,7 @@ static void add_machine(VmmCommand *command, const VmmMachine *machine, int *r)
     ADD("-object", "rng-builtin,id=rng");
     ADD("-device", "virtio-rng-pci,rng=rng");
     ADD("-device", "pvpanic-pci");
-    ADD("-sandbox",
-        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    ADD("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
 
 static void add_kernel(VmmCommand *command, VmmMachine *machine, int *r)
@@ -181,7 +180,6 @@ int qemu_build_command(VmmMachine *machine, VmmCommand *command, Error *error)
         add_disk(command, machine, i, r);
 
     if (result < 0)
-        return error_set_errno(error, ERROR_START_FAILED, result,
-                               "cannot build QEMU's arguments");
+        return error_set_errno(error, ERROR_START_FAILED, result, "cannot build QEMU's arguments");
     return 0;
 }

@@ -13,12 +13,12 @@
 #include "common/fd.h"
 #include "common/log.h"
 
-#define LINE_MAX_SIZE      65536
-#define LINE_DEPTH_MAX     16
-#define COMMANDS_MAX       8     /* waiting for their answers */
-#define LINES_A_TURN_MAX   64    /* before other event sources get theirs */
-#define READ_SIZE          4096
-#define SIGNAL_MAX         64
+#define LINE_MAX_SIZE    65536
+#define LINE_DEPTH_MAX   16
+#define COMMANDS_MAX     8  /* waiting for their answers */
+#define LINES_A_TURN_MAX 64 /* before other event sources get theirs */
+#define READ_SIZE        4096
+#define SIGNAL_MAX       64
 
 typedef enum QmpCommand {
     QMP_CAPABILITIES,
@@ -40,9 +40,9 @@ struct VmmControl {
     sd_event_source *io;
     const VmmControlHandlers *handlers;
     void *userdata;
-    bool paused;    /* no cont after the greeting */
+    bool paused; /* no cont after the greeting */
     bool greeted;
-    bool running;   /* handlers->running was called */
+    bool running; /* handlers->running was called */
     bool failed;
     VmmEnd end;
     QmpCommand waiting[COMMANDS_MAX]; /* in the order they were sent */
@@ -261,8 +261,12 @@ static VmmControl *control_free(VmmControl *control)
     return NULL;
 }
 
-static int control_new(sd_event *event, int fd, bool paused, const VmmControlHandlers *handlers,
-                       void *userdata, VmmControl **ret_control)
+static int control_new(sd_event *event,
+                       int fd,
+                       bool paused,
+                       const VmmControlHandlers *handlers,
+                       void *userdata,
+                       VmmControl **ret_control)
 {
     VmmControl *control = calloc(1, sizeof(*control));
     if (!control) {
@@ -314,8 +318,8 @@ static int find_signal(const char *last_lines)
     const char *found = strstr(last_lines, phrase);
     int signal_number;
 
-    if (!found || sscanf(found + strlen(phrase), "%2d", &signal_number) != 1 ||
-        signal_number < 1 || signal_number > SIGNAL_MAX)
+    if (!found || sscanf(found + strlen(phrase), "%2d", &signal_number) != 1 || signal_number < 1 ||
+        signal_number > SIGNAL_MAX)
         return 0;
     return signal_number;
 }

@@ -264,11 +264,10 @@ static int wait_for_start(const StubPlan *plan, int start_fd, pid_t *ret_pids, E
         if (message.step != STEP_EXECUTING) {
             bool is_program = message.program < STUB_PROGRAM_MAX;
 
-            return error_set_errno(error, ERROR_START_FAILED, message.error_number,
-                                   "%s cannot %s%s%s",
-                                   is_program ? program_names[message.program] : "the stub",
-                                   step_names[message.step], is_program ? " " : "",
-                                   is_program ? plan->commands[message.program]->argv[0] : "");
+            return error_set_errno(
+                error, ERROR_START_FAILED, message.error_number, "%s cannot %s%s%s",
+                is_program ? program_names[message.program] : "the stub", step_names[message.step],
+                is_program ? " " : "", is_program ? plan->commands[message.program]->argv[0] : "");
         }
         if (message.program < STUB_PROGRAM_MAX) {
             ret_pids[message.program] = pid;
@@ -280,7 +279,9 @@ static int wait_for_start(const StubPlan *plan, int start_fd, pid_t *ret_pids, E
     return 0;
 }
 
-int stub_start(const StubPlan *plan, int *ret_pidfd, pid_t ret_pids[static STUB_PROGRAM_MAX],
+int stub_start(const StubPlan *plan,
+               int *ret_pidfd,
+               pid_t ret_pids[static STUB_PROGRAM_MAX],
                Error *error)
 {
     int pair[2];

@@ -31,7 +31,9 @@ typedef struct StubPlan {
 
 /* Starts the stub in new namespaces and waits until its programs were executed. @ret_pidfd is the
  * stub's, @ret_pids their pids as seen from here. ERROR_START_FAILED names the step. */
-int stub_start(const StubPlan *plan, int *ret_pidfd, pid_t ret_pids[static STUB_PROGRAM_MAX],
+int stub_start(const StubPlan *plan,
+               int *ret_pidfd,
+               pid_t ret_pids[static STUB_PROGRAM_MAX],
                Error *error);
 
 /* A report on StubPlan.report_fd's other end: a program ended. @code and @status as in siginfo_t

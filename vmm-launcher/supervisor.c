@@ -41,10 +41,11 @@
 #define VMM_LOG_RING_SIZE    4096
 #define TRANSFER_SIZE        4096
 #define DRAIN_READS_MAX      64
-#define UNEXPLAINED_END_USEC (1 * USEC_PER_SEC) /* the VMM fell silent: until it counts as broken */
-#define LINGER_USEC          (5 * USEC_PER_SEC) /* for clients to take the last output */
-#define HEARTBEAT_USEC       (10 * USEC_PER_SEC)
-#define HEARTBEAT_LIMIT_SEC  60 /* a supervisor that hangs longer is killed by SIGALRM */
+#define UNEXPLAINED_END_USEC (1 * USEC_PER_SEC) /* the VMM fell silent: until it counts as broken \
+                                                 */
+#define LINGER_USEC         (5 * USEC_PER_SEC)  /* for clients to take the last output */
+#define HEARTBEAT_USEC      (10 * USEC_PER_SEC)
+#define HEARTBEAT_LIMIT_SEC 60 /* a supervisor that hangs longer is killed by SIGALRM */
 
 /* The daemon numbers the creation; the supervisor goes on. */
 #define FIRST_EVENT_NUMBER 2
@@ -169,7 +170,9 @@ static void kill_vm(Supervisor *supervisor)
     (void)syscall(SYS_pidfd_send_signal, supervisor->setup->stub_pidfd, SIGKILL, NULL, 0);
 }
 
-static void begin_end(Supervisor *supervisor, DeathReason reason, DeathInitiator initiator,
+static void begin_end(Supervisor *supervisor,
+                      DeathReason reason,
+                      DeathInitiator initiator,
                       const char *message)
 {
     EndCause *cause = &supervisor->cause;
@@ -207,8 +210,8 @@ static void set_message(DeathRecord *record, const char *message)
 /* The reason as the VMM gives it: what it said last, else how it exited. */
 static void judge_vmm(const Supervisor *supervisor, VmmEnd end, DeathRecord *record)
 {
-    record->initiator = supervisor->stop_step != STOP_NONE ? supervisor->stop_initiator
-                                                           : INITIATOR_GUEST;
+    record->initiator =
+        supervisor->stop_step != STOP_NONE ? supervisor->stop_initiator : INITIATOR_GUEST;
     switch (end) {
     case VMM_END_GUEST_SHUTDOWN:
         record->reason = DEATH_SHUTDOWN;
@@ -717,8 +720,12 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata)
 }
 
 /* Adds an event source for @fd, of which -EPERM (a file that is always ready) is no failure. */
-static int add_io(Supervisor *supervisor, sd_event_source **source, int fd, int64_t priority,
-                  const char *description, sd_event_io_handler_t handler)
+static int add_io(Supervisor *supervisor,
+                  sd_event_source **source,
+                  int fd,
+                  int64_t priority,
+                  const char *description,
+                  sd_event_io_handler_t handler)
 {
     int r = sd_event_add_io(supervisor->event, source, fd, EPOLLIN, handler, supervisor);
     if (r == -EPERM)

@@ -11,7 +11,7 @@
 typedef struct SupervisorSetup {
     const LaunchSpec *spec;
     const VmmBackend *backend;
-    int connection;  /* to the daemon */
+    int connection; /* to the daemon */
     int stub_pidfd;
     int stub_report;
     int control;

@@ -14,10 +14,9 @@
 
 static int lock_bytes(int fd, uint32_t start, uint32_t count)
 {
-    struct flock lock = { .l_type = F_WRLCK,
-                          .l_whence = SEEK_SET,
-                          .l_start = (off_t)start,
-                          .l_len = (off_t)count };
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)start, .l_len = (off_t)count
+    };
 
     return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
 }

@@ -36,7 +36,7 @@ int vmm_command_take_fd(VmmCommand *command, int fd, int *ret_number);
 /* What the launcher has made for the VMM. The back end moves the descriptors into the command. */
 typedef struct VmmMachine {
     const LaunchSpec *spec;
-    int *fds;        /* the request's descriptors by index, re-opened as the spec needs them */
+    int *fds; /* the request's descriptors by index, re-opened as the spec needs them */
     bool use_kvm;
     int control;     /* VMM's end of the control connection */
     int console;     /* VMM's end of the console stream */
@@ -71,8 +71,12 @@ typedef struct VmmBackend {
     int (*build_command)(VmmMachine *machine, VmmCommand *command, Error *error);
 
     /* Takes @fd; @handlers outlives the result. */
-    int (*control_new)(sd_event *event, int fd, bool paused, const VmmControlHandlers *handlers,
-                       void *userdata, VmmControl **ret_control);
+    int (*control_new)(sd_event *event,
+                       int fd,
+                       bool paused,
+                       const VmmControlHandlers *handlers,
+                       void *userdata,
+                       VmmControl **ret_control);
     VmmControl *(*control_free)(VmmControl *control);
     void (*suspend)(VmmControl *control);
     void (*resume)(VmmControl *control);

@@ -11,7 +11,7 @@
 #include "common/fd.h"
 #include "vhost-user/vhost-user-device.h"
 #include "vhost-user/vhost-user-socket.h"
-#include "vsock-device/broker.h"
+#include "vsock-device/broker-client.h"
 #include "vsock-device/vsock-switch.h"
 
 #define BIT(n)      (UINT64_C(1) << (n))
@@ -24,7 +24,7 @@ struct Device {
     sd_event *event;
     VhostUserSocket socket;
     VhostUserDevice vhost;
-    Broker broker;
+    BrokerClient broker;
     VsockSwitch vsock;
     uint8_t config[CONFIG_SIZE];
     sd_event_source *socket_source;
@@ -149,14 +149,14 @@ static int serve_broker(Device *device)
         Stream *stream;
         int fd;
 
-        int r = broker_flush(&device->broker);
+        int r = broker_client_flush(&device->broker);
         if (r < 0)
             return r;
         /* Who does not take our messages gets none of its own read: see BROKER_QUEUE_MAX. */
-        if (broker_has_queued(&device->broker))
+        if (broker_client_has_queued(&device->broker))
             return 0;
 
-        r = broker_receive(&device->broker, &message, &fd, &stream, &device->error);
+        r = broker_client_receive(&device->broker, &message, &fd, &stream, &device->error);
         if (r <= 0)
             return r;
         handle_broker_message(device, &message, fd, stream);
@@ -216,7 +216,7 @@ int device_new(sd_event *event,
     vhost_user_socket_init(&device->socket, vhost_fd);
     vhost_user_device_init(&device->vhost, FEATURES, VSOCK_PACKET_RINGS, device->config,
                            sizeof(device->config));
-    broker_init(&device->broker, broker_fd);
+    broker_client_init(&device->broker, broker_fd);
     device->event = sd_event_ref(event);
     device->vsock.guest_cid = guest_cid;
 
@@ -236,7 +236,7 @@ Device *device_free(Device *device)
             (void)sd_event_source_disable_unref(device->kick_sources[ring]);
         (void)sd_event_source_disable_unref(device->broker_source);
         (void)sd_event_source_disable_unref(device->socket_source);
-        broker_deinit(&device->broker);
+        broker_client_deinit(&device->broker);
         vhost_user_device_deinit(&device->vhost);
         vhost_user_socket_deinit(&device->socket);
         (void)sd_event_unref(device->event);

@@ -1,7 +1,7 @@
 # virtio-vsock in user space. All but main() is a library, for the tests.
 noinst_LIBRARIES += libvsock-device.a
 libvsock_device_a_SOURCES = \
-	%D%/broker.c %D%/broker.h \
+	%D%/broker-client.c %D%/broker-client.h \
 	%D%/device.c %D%/device.h \
 	%D%/io-vector.c %D%/io-vector.h \
 	%D%/reset-queue.c %D%/reset-queue.h \

@@ -66,7 +66,7 @@ static void leave_queue(VsockSwitch *vsock, Stream *stream)
 
 static void remove_stream(VsockSwitch *vsock, Stream *stream)
 {
-    broker_forget(vsock->broker, stream);
+    broker_client_forget(vsock->broker, stream);
     leave_queue(vsock, stream);
     release_ports(stream);
     LIST_REMOVE(stream, link);
@@ -111,6 +111,7 @@ static void settle(VsockSwitch *vsock, Stream *stream)
             remove_stream(vsock, stream);
         break;
     case VSOCK_RESETTING:
+        broker_client_forget(vsock->broker, stream); /* its answer comes too late now */
         stream_close_host(stream);
         make_ready(vsock, stream);
         break;
@@ -129,7 +130,7 @@ void vsock_switch_drop_all(VsockSwitch *vsock)
     LIST_FOREACH_REMOVABLE(stream, next, &vsock->streams, link)
     {
         if (stream->connection.state == VSOCK_REQUESTING)
-            broker_report_dial(vsock->broker, stream->dial_id, ECONNRESET);
+            broker_client_report_dial(vsock->broker, stream->dial_id, ECONNRESET);
         remove_stream(vsock, stream);
     }
     vsock->resets = (ResetQueue){ .size = 0 };
@@ -184,7 +185,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
         }
 
         if (stream->connection.state == VSOCK_REQUESTING)
-            broker_report_dial(vsock->broker, stream->dial_id, ETIMEDOUT);
+            broker_client_report_dial(vsock->broker, stream->dial_id, ETIMEDOUT);
         stream->deadline_usec = STREAM_NO_DEADLINE;
         vsock_connection_reset(&stream->connection);
         settle(vsock, stream);
@@ -259,7 +260,7 @@ void vsock_switch_dial(VsockSwitch *vsock, uint32_t id, uint32_t port, int fd)
 {
     int r = begin_dial(vsock, id, port, fd);
     if (r < 0)
-        broker_report_dial(vsock->broker, id, -r);
+        broker_client_report_dial(vsock->broker, id, -r);
 }
 
 /* ---- From the guest ---- */
@@ -272,13 +273,13 @@ static void on_request(VsockSwitch *vsock, const VsockPacket *packet)
     Stream *old = find_stream(vsock, packet->destination_port, packet->source_port);
     if (old) {
         if (old->connection.state == VSOCK_REQUESTING)
-            broker_report_dial(vsock->broker, old->dial_id, ECONNREFUSED);
+            broker_client_report_dial(vsock->broker, old->dial_id, ECONNREFUSED);
         vsock_connection_detach(&old->connection);
         settle(vsock, old);
     }
 
     Stream *stream = NULL;
-    if (vsock->n_streams < VSOCK_STREAMS_MAX && !broker_is_full(vsock->broker))
+    if (vsock->n_streams < VSOCK_STREAMS_MAX && !broker_client_is_full(vsock->broker))
         stream = stream_new();
     if (!stream) {
         reset_queue_add(&vsock->resets, packet);
@@ -287,7 +288,7 @@ static void on_request(VsockSwitch *vsock, const VsockPacket *packet)
 
     vsock_connection_init_from_guest(&stream->connection, packet);
     add_stream(vsock, stream);
-    broker_connect(vsock->broker, stream, packet->destination_port);
+    broker_client_connect(vsock->broker, stream, packet->destination_port);
 }
 
 static void on_packet(VsockSwitch *vsock,
@@ -300,10 +301,10 @@ static void on_packet(VsockSwitch *vsock,
     switch (vsock_connection_receive(&stream->connection, packet)) {
     case VSOCK_EVENT_OPENED:
         stream->deadline_usec = STREAM_NO_DEADLINE;
-        broker_report_dial(vsock->broker, stream->dial_id, 0);
+        broker_client_report_dial(vsock->broker, stream->dial_id, 0);
         break;
     case VSOCK_EVENT_REFUSED:
-        broker_report_dial(vsock->broker, stream->dial_id, ECONNREFUSED);
+        broker_client_report_dial(vsock->broker, stream->dial_id, ECONNREFUSED);
         break;
     case VSOCK_EVENT_DATA: {
         size_t n_parts = io_vector_slice(chain->parts, chain->n_readable, VSOCK_PACKET_HEADER_SIZE,
@@ -484,7 +485,8 @@ static int send_packet(VsockSwitch *vsock, Virtqueue *queue)
     int r = virtqueue_peek(queue, &chain);
     if (r == 0)
         return virtqueue_request_kick(queue);
-    if (r < 0 || chain.n_readable > 0 || chain.writable_size < VSOCK_PACKET_HEADER_SIZE) {
+    /* A buffer without room for a single byte of payload would never be used up by data. */
+    if (r < 0 || chain.n_readable > 0 || chain.writable_size <= VSOCK_PACKET_HEADER_SIZE) {
         break_ring(vsock, VSOCK_PACKET_RING_RECEIVE, "no valid chain of descriptors");
         return -EBADMSG;
     }
@@ -538,7 +540,7 @@ int vsock_switch_init(VsockSwitch *vsock,
                       uint64_t guest_cid,
                       sd_event *event,
                       VhostUserDevice *device,
-                      Broker *broker)
+                      BrokerClient *broker)
 {
     *vsock = (VsockSwitch){
         .guest_cid = guest_cid,

@@ -12,7 +12,7 @@
 #include <systemd/sd-event.h>
 
 #include "vhost-user/vhost-user-device.h"
-#include "vsock-device/broker.h"
+#include "vsock-device/broker-client.h"
 #include "vsock-device/reset-queue.h"
 #include "vsock-device/stream.h"
 
@@ -31,7 +31,7 @@ struct VsockSwitch {
     uint64_t guest_cid;
     sd_event *event; /* lent, as the next two */
     VhostUserDevice *device;
-    Broker *broker;
+    BrokerClient *broker;
     sd_event_source *timer; /* for the earliest deadline of a stream */
     sd_event_source *work;  /* enabled while a turn has left something to do */
     uint64_t next_deadline_usec;
@@ -48,7 +48,7 @@ int vsock_switch_init(VsockSwitch *vsock,
                       uint64_t guest_cid,
                       sd_event *event,
                       VhostUserDevice *device,
-                      Broker *broker);
+                      BrokerClient *broker);
 void vsock_switch_deinit(VsockSwitch *vsock);
 
 /* Does one turn on both rings: to be called whenever a kick or a request may have changed what can

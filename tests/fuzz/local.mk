@@ -1,2 +1,34 @@
-# One target a parser of foreign bytes. Without --enable-fuzzing each is linked with
-# replay.c, which runs every file of the corpus through it once; `make check` does so.
+# One target a parser of foreign bytes, tests/fuzz/fuzz-PARSER.c, with seeds and every past finding
+# in corpus/PARSER/. Without --enable-fuzzing each is linked with replay.c, which runs every file of
+# its corpus through it once; `make check` does so.
+#
+# A new target: its name in the list, its libraries before $(fuzz_libs) and its link flags as the
+# others have them.
+fuzz_targets = \
+	%D%/fuzz-guest-message \
+	%D%/fuzz-guest-rings \
+	%D%/fuzz-vhost-user-message
+
+tests_fuzz_fuzz_guest_message_LDADD = libprotocol.a libcommon.a $(JSON_LIBS) $(fuzz_libs)
+tests_fuzz_fuzz_guest_message_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_guest_rings_LDADD = $(vsock_device_libs) $(fuzz_libs)
+tests_fuzz_fuzz_guest_rings_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_vhost_user_message_LDADD = libvhost-user.a libcommon.a $(fuzz_libs)
+tests_fuzz_fuzz_vhost_user_message_LDFLAGS = $(fuzz_ldflags)
+
+check_PROGRAMS += $(fuzz_targets)
+EXTRA_DIST += %D%/corpus %D%/fuzz.h %D%/replay.c
+
+if FUZZING
+fuzz_tests =
+fuzz_ldflags = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_libs =
+else
+# In a library of its own, so that a target is one source file either way.
+check_LIBRARIES += %D%/libreplay.a
+tests_fuzz_libreplay_a_SOURCES = %D%/replay.c
+fuzz_tests = $(fuzz_targets)
+fuzz_ldflags = $(AM_LDFLAGS)
+fuzz_libs = %D%/libreplay.a
+TESTS += $(fuzz_tests)
+endif

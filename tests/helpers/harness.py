@@ -24,7 +24,7 @@ ROOT = '/org/virtualizationd1'
 MANAGER = 'org.virtualizationd1.Manager'
 VM = 'org.virtualizationd1.VirtualMachine'
 PROPERTIES = 'org.freedesktop.DBus.Properties'
-DEADLINE = 120  # seconds
+DEADLINE = int(os.environ.get('TEST_DEADLINE', 120))  # seconds
 UID_MIN, UID_COUNT = 0x70000000, 4096  # vmm-launcher/vm-uid.h
 
 BUS_CONFIG = '''<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vsock-device/broker.h"
+#include "vsock-device/broker-client.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -9,27 +9,27 @@
 #include "common/fd-message.h"
 #include "common/fd.h"
 
-void broker_init(Broker *broker, int fd)
+void broker_client_init(BrokerClient *broker, int fd)
 {
-    *broker = (Broker){ .fd = fd };
+    *broker = (BrokerClient){ .fd = fd };
 }
 
-void broker_deinit(Broker *broker)
+void broker_client_deinit(BrokerClient *broker)
 {
     broker->fd = fd_close(broker->fd);
 }
 
-bool broker_is_full(const Broker *broker)
+bool broker_client_is_full(const BrokerClient *broker)
 {
     return broker->n_pending == BROKER_PENDING_MAX;
 }
 
-bool broker_has_queued(const Broker *broker)
+bool broker_client_has_queued(const BrokerClient *broker)
 {
     return broker->queue_size > 0;
 }
 
-int broker_flush(Broker *broker)
+int broker_client_flush(BrokerClient *broker)
 {
     while (broker->queue_size > 0) {
         int r = fd_message_send(broker->fd, broker->queue[broker->queue_start], BROKER_MESSAGE_SIZE,
@@ -45,7 +45,10 @@ int broker_flush(Broker *broker)
     return 0;
 }
 
-static void broker_send(Broker *broker, BrokerMessageType type, uint32_t id, uint32_t value)
+static void broker_client_send(BrokerClient *broker,
+                               BrokerMessageType type,
+                               uint32_t id,
+                               uint32_t value)
 {
     BrokerMessage message = { .type = type, .id = id, .value = value };
 
@@ -53,10 +56,10 @@ static void broker_send(Broker *broker, BrokerMessageType type, uint32_t id, uin
     size_t slot = (broker->queue_start + broker->queue_size) % BROKER_QUEUE_MAX;
     broker_message_encode(&message, broker->queue[slot]);
     broker->queue_size++;
-    (void)broker_flush(broker); /* an error stays at the socket, for the loop to see */
+    (void)broker_client_flush(broker); /* an error stays at the socket, for the loop to see */
 }
 
-static BrokerPending *find_pending(Broker *broker, uint32_t id)
+static BrokerPending *find_pending(BrokerClient *broker, uint32_t id)
 {
     for (size_t i = 0; i < BROKER_PENDING_MAX; i++) {
         BrokerPending *pending = &broker->pending[i];
@@ -67,11 +70,11 @@ static BrokerPending *find_pending(Broker *broker, uint32_t id)
     return NULL;
 }
 
-void broker_connect(Broker *broker, Stream *stream, uint32_t port)
+void broker_client_connect(BrokerClient *broker, Stream *stream, uint32_t port)
 {
     BrokerPending *free_slot = NULL;
 
-    assert(!broker_is_full(broker));
+    assert(!broker_client_is_full(broker));
     for (size_t i = 0; i < BROKER_PENDING_MAX && !free_slot; i++)
         if (!broker->pending[i].used)
             free_slot = &broker->pending[i];
@@ -84,15 +87,15 @@ void broker_connect(Broker *broker, Stream *stream, uint32_t port)
 
     *free_slot = (BrokerPending){ .used = true, .id = broker->last_id, .stream = stream };
     broker->n_pending++;
-    broker_send(broker, BROKER_CONNECT, free_slot->id, port);
+    broker_client_send(broker, BROKER_CONNECT, free_slot->id, port);
 }
 
-void broker_report_dial(Broker *broker, uint32_t id, int error_number)
+void broker_client_report_dial(BrokerClient *broker, uint32_t id, int error_number)
 {
-    broker_send(broker, BROKER_DIALED, id, (uint32_t)error_number);
+    broker_client_send(broker, BROKER_DIALED, id, (uint32_t)error_number);
 }
 
-void broker_forget(Broker *broker, const Stream *stream)
+void broker_client_forget(BrokerClient *broker, const Stream *stream)
 {
     for (size_t i = 0; i < BROKER_PENDING_MAX; i++)
         if (broker->pending[i].stream == stream)
@@ -109,7 +112,7 @@ static bool is_stream_socket(int fd)
 }
 
 static int check_message(
-    Broker *broker, const BrokerMessage *message, int fd, Stream **ret_stream, Error *error)
+    BrokerClient *broker, const BrokerMessage *message, int fd, Stream **ret_stream, Error *error)
 {
     if (message->type == BROKER_CONNECT || message->type == BROKER_DIALED)
         return error_set(error, ERROR_INVALID_ARGUMENT, "broker message %d goes the other way",
@@ -137,8 +140,11 @@ static int check_message(
     return 0;
 }
 
-int broker_receive(
-    Broker *broker, BrokerMessage *ret_message, int *ret_fd, Stream **ret_stream, Error *error)
+int broker_client_receive(BrokerClient *broker,
+                          BrokerMessage *ret_message,
+                          int *ret_fd,
+                          Stream **ret_stream,
+                          Error *error)
 {
     uint8_t bytes[BROKER_MESSAGE_SIZE];
     _cleanup_close_ int fd = -EBADF;

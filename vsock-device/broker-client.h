@@ -26,7 +26,7 @@ typedef struct BrokerPending {
     Stream *stream; /* lent; NULL once the guest has lost interest */
 } BrokerPending;
 
-typedef struct Broker {
+typedef struct BrokerClient {
     int fd; /* owned */
     uint32_t last_id;
     size_t n_pending;
@@ -34,31 +34,34 @@ typedef struct Broker {
     size_t queue_start;
     size_t queue_size;
     uint8_t queue[BROKER_QUEUE_MAX][BROKER_MESSAGE_SIZE];
-} Broker;
+} BrokerClient;
 
 /* Takes @fd. */
-void broker_init(Broker *broker, int fd);
-void broker_deinit(Broker *broker);
+void broker_client_init(BrokerClient *broker, int fd);
+void broker_client_deinit(BrokerClient *broker);
 
-bool broker_is_full(const Broker *broker); /* no further request may be made */
+bool broker_client_is_full(const BrokerClient *broker); /* no further request may be made */
 
 /* Asks for host port @port on behalf of @stream, and tells how a dial ended. Both send what they
  * can and keep the rest; that the broker is gone is seen at its socket. */
-void broker_connect(Broker *broker, Stream *stream, uint32_t port);
-void broker_report_dial(Broker *broker, uint32_t id, int error_number);
+void broker_client_connect(BrokerClient *broker, Stream *stream, uint32_t port);
+void broker_client_report_dial(BrokerClient *broker, uint32_t id, int error_number);
 
 /* @stream is no longer there to be answered. */
-void broker_forget(Broker *broker, const Stream *stream);
+void broker_client_forget(BrokerClient *broker, const Stream *stream);
 
 /* True while something waits for the socket: then it is to be flushed, and not received from. */
-bool broker_has_queued(const Broker *broker);
+bool broker_client_has_queued(const BrokerClient *broker);
 
 /* -ECONNRESET when the broker is gone. */
-int broker_flush(Broker *broker);
+int broker_client_flush(BrokerClient *broker);
 
 /* 1 and a message that has passed all checks, with its descriptor (a stream socket, which the
  * caller owns) or -EBADF, and for ACCEPT and REFUSE the stream it answers, or NULL when that has
  * gone. 0 when there is none; -ECONNRESET when the broker is gone; else a violation, told in
  * @error. */
-int broker_receive(
-    Broker *broker, BrokerMessage *ret_message, int *ret_fd, Stream **ret_stream, Error *error);
+int broker_client_receive(BrokerClient *broker,
+                          BrokerMessage *ret_message,
+                          int *ret_fd,
+                          Stream **ret_stream,
+                          Error *error);

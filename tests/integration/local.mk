@@ -1,0 +1,24 @@
+# TAP scripts; each may run in parallel with the others, and cleans up after itself.
+integration_tests = \
+	%D%/test-bad-input.py \
+	%D%/test-clients.py \
+	%D%/test-deaths.py \
+	%D%/test-fleet.py \
+	%D%/test-guest-link.py \
+	%D%/test-lifetime.py
+
+EXTRA_DIST += $(integration_tests) tests/helpers/harness.py
+
+# The payload of the tests, static like every guest program.
+EXTRA_PROGRAMS = programs/payloads/probe
+programs_payloads_probe_SOURCES = tests/payloads/probe.c guest/payload-api.c guest/payload-api.h
+programs_payloads_probe_CPPFLAGS = $(guest_cppflags)
+programs_payloads_probe_CFLAGS = $(guest_cflags)
+programs_payloads_probe_LDFLAGS = $(guest_ldflags)
+programs_payloads_probe_LDADD =
+
+if INTEGRATION_TESTS
+TESTS += $(integration_tests)
+check_DATA += guest-image.stamp
+check_PROGRAMS += programs/payloads/probe
+endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The payload of the integration tests: does what probe=MODE[:ARGUMENT] on the guest's kernel
+ * command line asks for, and prints what it sees. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/reboot.h>
+#include <linux/vm_sockets.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "guest/payload-api.h"
+
+#define INTERFACE "org.virtualizationd1.VirtualMachineService"
+
+static unsigned own_cid(void)
+{
+    unsigned cid = 0;
+    int fd = open("/dev/vsock", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || ioctl(fd, IOCTL_VM_SOCKETS_GET_LOCAL_CID, &cid) < 0)
+        printf("no CID: %s\n", strerror(errno));
+    return cid;
+}
+
+static int dial_host(unsigned port)
+{
+    struct sockaddr_vm address = { .svm_family = AF_VSOCK, .svm_cid = 2, .svm_port = port };
+    int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+        printf("dial %u: %s\n", port == own_cid() ? 0 : port, strerror(errno));
+        return -1;
+    }
+    return fd;
+}
+
+/* Prints the reply, up to its NUL, as one line. */
+static void print_reply(int fd, const char *what)
+{
+    char reply[2048];
+    size_t size = 0;
+
+    while (size < sizeof(reply) - 1) {
+        ssize_t n = read(fd, reply + size, 1);
+        if (n <= 0 || reply[size] == '\0')
+            break;
+        size++;
+    }
+    reply[size] = '\0';
+    printf("%s: %s\n", what, *reply ? reply : "closed");
+}
+
+/* Sends @size bytes and prints what comes back. */
+static void call(const char *what, const void *bytes, size_t size)
+{
+    int fd = dial_host(own_cid());
+
+    if (fd < 0)
+        return;
+    for (size_t sent = 0; sent < size;) {
+        ssize_t n = send(fd, (const char *)bytes + sent, size - sent, MSG_NOSIGNAL);
+        if (n <= 0)
+            break;
+        sent += (size_t)n;
+    }
+    print_reply(fd, what);
+    close(fd);
+}
+
+static void call_text(const char *what, const char *text)
+{
+    call(what, text, strlen(text) + 1);
+}
+
+/* Everything that the guest link has a limit for. */
+static void abuse_link(void)
+{
+    static char big[1 << 20];
+    static char deep[4096];
+    int many[64];
+
+    memset(big, 'x', sizeof(big));
+    call("one MiB without NUL", big, sizeof(big));
+    memset(deep, '[', sizeof(deep) - 1);
+    call_text("deep", deep);
+    call_text("no JSON", "hello");
+    call_text("unknown method", "{\"method\":\"" INTERFACE ".Explode\"}");
+    call_text("unknown key", "{\"method\":\"" INTERFACE ".PayloadReady\",\"x\":1}");
+    call_text("exit code",
+              "{\"method\":\"" INTERFACE ".PayloadFinished\",\"parameters\":{\"exit_code\":256}}");
+    call_text("stream",
+              "{\"method\":\"" INTERFACE ".OpenStream\",\"parameters\":{\"name\":\"secrets\"}}");
+    call_text("backward", "{\"method\":\"" INTERFACE ".PayloadStarted\"}");
+    call_text("ready", "{\"method\":\"" INTERFACE ".PayloadReady\"}");
+    call_text("ready again", "{\"method\":\"" INTERFACE ".PayloadReady\"}");
+    for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+        many[i] = dial_host(own_cid());
+    print_reply(many[63], "too many");
+    for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+        close(many[i]);
+    (void)dial_host(4711);
+    puts("abuse ends");
+}
+
+/* Prints @megabytes MiB in lines of 64 bytes, each with its number. */
+static void print_much(unsigned long megabytes)
+{
+    for (unsigned long line = 0; line < megabytes << 14; line++)
+        printf("%062lu\n", line);
+}
+
+static _Noreturn void serve_echo(unsigned port)
+{
+    struct sockaddr_vm address = { .svm_family = AF_VSOCK,
+                                   .svm_cid = VMADDR_CID_ANY,
+                                   .svm_port = port };
+    int listener = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    static char buffer[65536];
+
+    if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(listener, 8) < 0) {
+        printf("listen: %s\n", strerror(errno));
+        exit(1);
+    }
+    AVmPayload_notifyPayloadReady();
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        ssize_t n;
+
+        if (fd < 0)
+            exit(1);
+        if (fork() != 0) {
+            close(fd);
+            continue;
+        }
+        while ((n = read(fd, buffer, sizeof(buffer))) > 0) {
+            for (ssize_t done = 0; done < n;) {
+                ssize_t m = write(fd, buffer + done, (size_t)(n - done));
+                if (m <= 0)
+                    exit(1);
+                done += m;
+            }
+        }
+        exit(0);
+    }
+}
+
+static void write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0 || write(fd, text, strlen(text)) < 0)
+        printf("%s: %s\n", path, strerror(errno));
+}
+
+static bool find_mode(char *mode, size_t size)
+{
+    static char line[4096];
+    FILE *file = fopen("/proc/cmdline", "re");
+    char *found = NULL;
+
+    if (file && fgets(line, sizeof(line), file))
+        found = strstr(line, "probe=");
+    if (file)
+        fclose(file);
+    if (!found)
+        return false;
+    snprintf(mode, size, "%s", found + strlen("probe="));
+    mode[strcspn(mode, " \n")] = '\0';
+    return true;
+}
+
+int main(void)
+{
+    char mode[256] = "exit";
+
+    setlinebuf(stdout);
+    (void)find_mode(mode, sizeof(mode));
+    char *argument = strchr(mode, ':');
+    if (argument)
+        *argument++ = '\0';
+    unsigned long number = argument ? strtoul(argument, NULL, 10) : 0;
+
+    if (strcmp(mode, "exit") == 0)
+        return (int)number;
+    if (strcmp(mode, "signal") == 0)
+        raise((int)number);
+    else if (strcmp(mode, "answer") == 0)
+        printf("answer %s\n", argument);
+    else if (strcmp(mode, "panic") == 0)
+        write_file("/proc/sysrq-trigger", "c");
+    else if (strcmp(mode, "reboot") == 0)
+        syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_RESTART,
+                NULL);
+    else if (strcmp(mode, "link") == 0)
+        abuse_link();
+    else if (strcmp(mode, "much") == 0)
+        print_much(number);
+    else if (strcmp(mode, "echo") == 0)
+        serve_echo((unsigned)number);
+    else if (strcmp(mode, "wait") == 0) {
+        AVmPayload_notifyPayloadReady();
+        for (;;)
+            pause();
+    } else {
+        printf("no mode '%s'\n", mode);
+    }
+    return 0;
+}
