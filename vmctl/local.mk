@@ -1,1 +1,30 @@
-# filled below
+# The command line client. Its modules are a library, so that the unit tests can have them.
+noinst_LIBRARIES += libvmctl.a
+libvmctl_a_SOURCES = \
+	%D%/bus-value.c %D%/bus-value.h \
+	%D%/client.c %D%/client.h \
+	%D%/config-files.c %D%/config-files.h \
+	%D%/death-report.c %D%/death-report.h \
+	%D%/end-vms.c %D%/end-vms.h \
+	%D%/exit-status.c %D%/exit-status.h \
+	%D%/interrupt.c %D%/interrupt.h \
+	%D%/nearest-match.c %D%/nearest-match.h \
+	%D%/options.c %D%/options.h \
+	%D%/output.c %D%/output.h \
+	%D%/output-copy.c %D%/output-copy.h \
+	%D%/table.c %D%/table.h \
+	%D%/vm-create.c %D%/vm-create.h
+
+vmctl_libs = libvmctl.a libbus.a libcommon.a $(SYSTEMD_LIBS) $(DBUS_LIBS) $(JSON_LIBS)
+
+bin_PROGRAMS += programs/vmctl
+programs_vmctl_SOURCES = \
+	%D%/main.c \
+	%D%/verb-events.c \
+	%D%/verb-info.c \
+	%D%/verb-kill.c \
+	%D%/verb-list.c \
+	%D%/verb-run.c \
+	%D%/verb-stop.c \
+	%D%/verbs.h
+programs_vmctl_LDADD = $(vmctl_libs)

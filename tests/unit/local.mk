@@ -58,6 +58,21 @@ tests_unit_test_payload_partition_LDADD = $(guest_unit_libs)
 tests_unit_test_ready_socket_SOURCES = %D%/test-ready-socket.c guest/payload-api.c
 tests_unit_test_ready_socket_LDADD = $(guest_unit_libs)
 
-unit_tests = $(vsock_unit_tests) $(guest_unit_tests)
+# The command line client.
+vmctl_unit_tests = \
+	%D%/test-config-files \
+	%D%/test-exit-status \
+	%D%/test-nearest-match \
+	%D%/test-options \
+	%D%/test-output-copy
+
+vmctl_unit_libs = $(vmctl_libs) $(CMOCKA_LIBS)
+tests_unit_test_config_files_LDADD = $(vmctl_unit_libs)
+tests_unit_test_exit_status_LDADD = $(vmctl_unit_libs)
+tests_unit_test_nearest_match_LDADD = $(vmctl_unit_libs)
+tests_unit_test_options_LDADD = $(vmctl_unit_libs)
+tests_unit_test_output_copy_LDADD = $(vmctl_unit_libs)
+
+unit_tests = $(vsock_unit_tests) $(guest_unit_tests) $(vmctl_unit_tests)
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmctl/options.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "tests/helpers/test.h"
+
+#define ARGUMENTS_MAX 8
+
+static int do_nothing(const Options *options)
+{
+    (void)options;
+    return 0;
+}
+
+static const Verb verbs[] = {
+    { .name = "list", .options = VERB_OPTION_ALL | VERB_OPTION_JSON, .run = do_nothing },
+    { .name = "run",
+      .n_min = 1,
+      .n_max = 1,
+      .argument = "a file",
+      .options = VERB_OPTION_DETACH | VERB_OPTION_NAME | VERB_OPTION_CONSOLE,
+      .run = do_nothing },
+    { .name = "stop", .n_min = 1, .n_max = SIZE_MAX, .argument = "a VM", .run = do_nothing },
+    { .name = NULL },
+};
+
+/* Parses the NULL-terminated @arguments, which getopt reorders. */
+static int parse(char *arguments[static ARGUMENTS_MAX], Options *options, Error *error)
+{
+    int n = 0;
+
+    while (arguments[n])
+        n++;
+    return options_parse(n, arguments, verbs, options, error);
+}
+
+#define WORD(text) \
+    (char[])       \
+    {              \
+        text       \
+    }
+
+static void no_verb_is_the_first(void **state)
+{
+    char *arguments[ARGUMENTS_MAX] = { WORD("vmctl") };
+    Options options = { 0 };
+
+    (void)state;
+    assert_int_equal(parse(arguments, &options, NULL), 0);
+    assert_string_equal(options.verb->name, "list");
+    assert_string_equal(options.bus, "system");
+    assert_int_equal(options.json, JSON_FORMAT_OFF);
+}
+
+static void options_stand_anywhere(void **state)
+{
+    char *arguments[ARGUMENTS_MAX] = { WORD("vmctl"),        WORD("-d"),     WORD("run"),
+                                       WORD("c.json"),       WORD("--name"), WORD("alpha"),
+                                       WORD("--bus=session") };
+    Options options = { 0 };
+
+    (void)state;
+    assert_int_equal(parse(arguments, &options, NULL), 0);
+    assert_string_equal(options.verb->name, "run");
+    assert_int_equal(options.n_arguments, 1);
+    assert_string_equal(options.arguments[0], "c.json");
+    assert_string_equal(options.name, "alpha");
+    assert_string_equal(options.bus, "session");
+    assert_true(options.detach);
+}
+
+static void two_dashes_end_the_options(void **state)
+{
+    char *arguments[ARGUMENTS_MAX] = { WORD("vmctl"), WORD("stop"), WORD("--"), WORD("--all") };
+    Options options = { 0 };
+
+    (void)state;
+    assert_int_equal(parse(arguments, &options, NULL), 0);
+    assert_int_equal(options.n_arguments, 1);
+    assert_string_equal(options.arguments[0], "--all");
+}
+
+static void json_takes_its_formats_only(void **state)
+{
+    char *pretty[ARGUMENTS_MAX] = { WORD("vmctl"), WORD("--json=pretty") };
+    char *wrong[ARGUMENTS_MAX] = { WORD("vmctl"), WORD("--json=long") };
+    Options options = { 0 };
+
+    (void)state;
+    assert_int_equal(parse(pretty, &options, NULL), 0);
+    assert_int_equal(options.json, JSON_FORMAT_PRETTY);
+    assert_int_equal(parse(wrong, &options, NULL), -EINVAL);
+}
+
+/* Each command line is refused with a sentence that has the text. */
+static void wrong_usage_is_named(void **state)
+{
+    static const struct {
+        const char *arguments[4];
+        const char *text;
+    } cases[] = {
+        { { "lsit" }, "did you mean 'list'" },
+        { { "--alll" }, "did you mean '--all'" },
+        { { "--jsn=short" }, "unknown option '--jsn'" },
+        { { "-x" }, "unknown option '-x'" },
+        { { "frobnicate" }, "unknown verb 'frobnicate'" },
+        { { "--bus" }, "'--bus' needs a value" },
+        { { "--all=yes" }, "'--all' takes no value" },
+        { { "run" }, "'run' needs a file" },
+        { { "run", "a", "b" }, "too many: 'b'" },
+        { { "stop", "a", "--all" }, "'stop' takes no option '--all'" },
+        { { "run", "a", "--detach", "--console" }, "does not go with" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char copies[4][16];
+        char *arguments[ARGUMENTS_MAX] = { WORD("vmctl") };
+        Error error = ERROR_INIT;
+        Options options = { 0 };
+
+        for (size_t j = 0; j < 4 && cases[i].arguments[j]; j++) {
+            strcpy(copies[j], cases[i].arguments[j]);
+            arguments[j + 1] = copies[j];
+        }
+        assert_int_equal(parse(arguments, &options, &error), -EINVAL);
+        assert_non_null(strstr(error_get_message(&error), cases[i].text));
+        assert_null(options.verb);
+        error_clear(&error);
+    }
+}
+
+static void help_needs_no_verb(void **state)
+{
+    char *arguments[ARGUMENTS_MAX] = { WORD("vmctl"), WORD("frobnicate"), WORD("-h") };
+    Options options = { 0 };
+
+    (void)state;
+    assert_int_equal(parse(arguments, &options, NULL), 0);
+    assert_true(options.help);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_verb_is_the_first),       cmocka_unit_test(options_stand_anywhere),
+        cmocka_unit_test(two_dashes_end_the_options), cmocka_unit_test(json_takes_its_formats_only),
+        cmocka_unit_test(wrong_usage_is_named),       cmocka_unit_test(help_needs_no_verb),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

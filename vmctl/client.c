@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmctl/client.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/text.h"
+#include "dbus/bus-loop.h"
+#include "dbus/interfaces.h"
+#include "vmctl/bus-value.h"
+#include "vmctl/output.h"
+
+#define NAME_LOST_MATCH                                                            \
+    "type='signal',sender='" DBUS_SERVICE_DBUS "',interface='" DBUS_INTERFACE_DBUS \
+    "',member='NameOwnerChanged',arg0='" BUS_NAME "'"
+#define RULE_SIZE 512
+
+struct Client {
+    DBusConnection *connection;
+    char *owner; /* unique name of the service */
+    BusLoop *loop;
+    const ClientHandlers *handlers;
+    void *userdata;
+};
+
+/* --- errors --- */
+
+/* The errors that libdbus and the bus daemon make; the service's own are error.c's. */
+static const struct {
+    const char *name;
+    ErrorKind kind;
+} bus_error_table[] = {
+    { DBUS_ERROR_SERVICE_UNKNOWN, ERROR_UNAVAILABLE },
+    { DBUS_ERROR_NAME_HAS_NO_OWNER, ERROR_UNAVAILABLE },
+    { DBUS_ERROR_NO_SERVER, ERROR_UNAVAILABLE },
+    { DBUS_ERROR_DISCONNECTED, ERROR_UNAVAILABLE },
+    { DBUS_ERROR_NO_REPLY, ERROR_TIMED_OUT },
+    { DBUS_ERROR_TIMEOUT, ERROR_TIMED_OUT },
+    /* A VM that was there when its path was looked up. */
+    { DBUS_ERROR_UNKNOWN_OBJECT, ERROR_NO_SUCH_VM },
+};
+
+static ErrorKind kind_of_bus_error(const char *name)
+{
+    for (size_t i = 0; i < ELEMENTS_OF(bus_error_table); i++) {
+        if (strcmp(bus_error_table[i].name, name) == 0)
+            return bus_error_table[i].kind;
+    }
+    return error_kind_from_bus_name(name);
+}
+
+static int set_bus_error(Error *error, const DBusError *bus_error)
+{
+    ErrorKind kind = kind_of_bus_error(bus_error->name);
+
+    if (bus_error->message && bus_error->message[0] != '\0')
+        return error_set(error, kind, "%s", bus_error->message);
+    return error_set(error, kind, "the call failed with %s", bus_error->name);
+}
+
+/* For the time before the service is found, when whatever fails means that it is not there. */
+static int set_unreachable(Error *error, const char *what, const DBusError *bus_error)
+{
+    return error_set(error, ERROR_UNAVAILABLE, "%s: %s", what, bus_error->message);
+}
+
+static int out_of_memory(Error *error)
+{
+    return error_set(error, ERROR_NO_MEMORY, "out of memory");
+}
+
+/* --- connection --- */
+
+static int connect_to_bus(Client *client, const char *bus, Error *error)
+{
+    _cleanup_(dbus_error_free) DBusError bus_error = DBUS_ERROR_INIT;
+    char what[128];
+
+    if (strcmp(bus, "system") == 0) {
+        client->connection = dbus_bus_get_private(DBUS_BUS_SYSTEM, &bus_error);
+    } else if (strcmp(bus, "session") == 0) {
+        client->connection = dbus_bus_get_private(DBUS_BUS_SESSION, &bus_error);
+    } else {
+        client->connection = dbus_connection_open_private(bus, &bus_error);
+        if (client->connection)
+            (void)dbus_bus_register(client->connection, &bus_error); /* looked at below */
+    }
+    if (dbus_error_is_set(&bus_error)) {
+        (void)snprintf(what, sizeof(what), "cannot connect to the bus '%s'", bus);
+        return set_unreachable(error, what, &bus_error);
+    }
+    dbus_connection_set_exit_on_disconnect(client->connection, FALSE);
+    return 0;
+}
+
+static int fetch_owner(Client *client, Error *error)
+{
+    _cleanup_(json_object_putp) struct json_object *owner = NULL;
+    const char *name = BUS_NAME;
+
+    DBusMessage *call = dbus_message_new_method_call(DBUS_SERVICE_DBUS, DBUS_PATH_DBUS,
+                                                     DBUS_INTERFACE_DBUS, "GetNameOwner");
+    if (call && !dbus_message_append_args(call, DBUS_TYPE_STRING, &name, DBUS_TYPE_INVALID)) {
+        dbus_message_unref(call);
+        call = NULL;
+    }
+    int r = client_call(client, call, "s", &owner, error);
+    if (r < 0)
+        return r;
+    client->owner = strdup(json_object_get_string(owner));
+    return client->owner ? 0 : out_of_memory(error);
+}
+
+static int find_service(Client *client, Error *error)
+{
+    _cleanup_(dbus_error_free) DBusError bus_error = DBUS_ERROR_INIT;
+
+    if (fetch_owner(client, NULL) >= 0)
+        return 0;
+    /* Not the first step: the bus refuses to start what it has no file for, even if it runs. */
+    if (!dbus_bus_start_service_by_name(client->connection, BUS_NAME, 0, NULL, &bus_error))
+        return set_unreachable(error, "virtualizationd is not running", &bus_error);
+    return fetch_owner(client, error);
+}
+
+int client_new(const char *bus, Client **ret_client, Error *error)
+{
+    _cleanup_(client_freep) Client *client = calloc(1, sizeof(*client));
+    if (!client)
+        return out_of_memory(error);
+
+    int r = connect_to_bus(client, bus, error);
+    if (r < 0)
+        return r;
+    r = find_service(client, error);
+    if (r < 0)
+        return r;
+
+    *ret_client = TAKE_PTR(client);
+    return 0;
+}
+
+Client *client_free(Client *client)
+{
+    if (!client)
+        return NULL;
+
+    bus_loop_free(client->loop);
+    if (client->connection) {
+        dbus_connection_close(client->connection);
+        dbus_connection_unref(client->connection);
+    }
+    free(client->owner);
+    free(client);
+    return NULL;
+}
+
+/* --- signals --- */
+
+/* Whether @message says that the service has lost its name, or ended. */
+static bool is_service_lost(const Client *client, DBusMessage *message)
+{
+    const char *name, *old_owner, *new_owner;
+
+    return dbus_message_is_signal(message, DBUS_INTERFACE_DBUS, "NameOwnerChanged") &&
+           dbus_message_has_sender(message, DBUS_SERVICE_DBUS) &&
+           dbus_message_get_args(message, NULL, DBUS_TYPE_STRING, &name, DBUS_TYPE_STRING,
+                                 &old_owner, DBUS_TYPE_STRING, &new_owner, DBUS_TYPE_INVALID) &&
+           strcmp(name, BUS_NAME) == 0 && strcmp(old_owner, client->owner) == 0;
+}
+
+static DBusHandlerResult on_message(DBusConnection *connection,
+                                    DBusMessage *message,
+                                    void *userdata)
+{
+    Client *client = userdata;
+
+    (void)connection;
+    if (dbus_message_is_signal(message, DBUS_INTERFACE_LOCAL, "Disconnected") ||
+        is_service_lost(client, message))
+        client->handlers->on_gone(client->userdata);
+    /* Anybody on the bus may send us a signal: only the service's are believed. */
+    else if (dbus_message_get_type(message) == DBUS_MESSAGE_TYPE_SIGNAL &&
+             dbus_message_has_sender(message, client->owner))
+        client->handlers->on_signal(client->userdata, message);
+    return DBUS_HANDLER_RESULT_NOT_YET_HANDLED;
+}
+
+static int add_match(Client *client, const char *rule, Error *error)
+{
+    _cleanup_(dbus_error_free) DBusError bus_error = DBUS_ERROR_INIT;
+
+    dbus_bus_add_match(client->connection, rule, &bus_error);
+    return dbus_error_is_set(&bus_error) ? set_bus_error(error, &bus_error) : 0;
+}
+
+int client_attach(
+    Client *client, sd_event *event, const ClientHandlers *handlers, void *userdata, Error *error)
+{
+    client->handlers = handlers;
+    client->userdata = userdata;
+    if (!dbus_connection_add_filter(client->connection, on_message, client, NULL))
+        return out_of_memory(error);
+
+    int r = bus_loop_new(event, client->connection, SD_EVENT_PRIORITY_NORMAL, &client->loop);
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "cannot watch the bus");
+    return add_match(client, NAME_LOST_MATCH, error);
+}
+
+void client_detach(Client *client)
+{
+    client->loop = bus_loop_free(client->loop);
+}
+
+int client_watch(Client *client, const char *rule, Error *error)
+{
+    char full[RULE_SIZE];
+
+    (void)snprintf(full, sizeof(full), "type='signal',sender='%s',%s", BUS_NAME, rule);
+    return add_match(client, full, error);
+}
+
+/* --- calls --- */
+
+DBusMessage *client_new_call(Client *client,
+                             const char *path,
+                             const char *interface,
+                             const char *method,
+                             int first_type,
+                             ...)
+{
+    _cleanup_(dbus_message_unrefp) DBusMessage *call =
+        dbus_message_new_method_call(client->owner, path, interface, method);
+    va_list arguments;
+
+    if (!call)
+        return NULL;
+    dbus_message_set_auto_start(call, FALSE);
+    va_start(arguments, first_type);
+    bool appended = dbus_message_append_args_valist(call, first_type, arguments);
+    va_end(arguments);
+    return appended ? TAKE_PTR(call) : NULL;
+}
+
+static int read_reply(DBusMessage *reply,
+                      const char *signature,
+                      struct json_object **ret_value,
+                      Error *error)
+{
+    DBusMessageIter iterator;
+
+    if (!dbus_message_has_signature(reply, signature))
+        return error_set(error, ERROR_FAILED,
+                         "the service's reply has the signature '%s' instead of '%s'",
+                         dbus_message_get_signature(reply), signature);
+    if (!ret_value)
+        return 0;
+    dbus_message_iter_init(reply, &iterator);
+    return bus_value_to_json(&iterator, ret_value) < 0 ? out_of_memory(error) : 0;
+}
+
+int client_call(Client *client,
+                DBusMessage *call,
+                const char *signature,
+                struct json_object **ret_value,
+                Error *error)
+{
+    _cleanup_(dbus_error_free) DBusError bus_error = DBUS_ERROR_INIT;
+
+    if (!call)
+        return out_of_memory(error);
+    _cleanup_(dbus_message_unrefp) DBusMessage *reply = dbus_connection_send_with_reply_and_block(
+        client->connection, call, DBUS_TIMEOUT_USE_DEFAULT, &bus_error);
+    dbus_message_unref(call);
+    if (!reply)
+        return set_bus_error(error, &bus_error);
+    return read_reply(reply, signature, ret_value, error);
+}
+
+int client_call_vm(Client *client,
+                   const char *path,
+                   const char *method,
+                   const char *signature,
+                   struct json_object **ret_value,
+                   Error *error)
+{
+    return client_call(client,
+                       client_new_call(client, path, BUS_VM_INTERFACE, method, DBUS_TYPE_INVALID),
+                       signature, ret_value, error);
+}
+
+static void on_reply(DBusPendingCall *pending, void *userdata)
+{
+    _cleanup_(dbus_message_unrefp) DBusMessage *reply = dbus_pending_call_steal_reply(pending);
+    _cleanup_(dbus_error_free) DBusError bus_error = DBUS_ERROR_INIT;
+    Error error = ERROR_INIT;
+
+    (void)userdata;
+    if (reply && dbus_set_error_from_message(&bus_error, reply)) {
+        (void)set_bus_error(&error, &bus_error);
+        output_error(&error);
+        error_clear(&error);
+    }
+}
+
+void client_send_to_vm(Client *client, const char *path, const char *method)
+{
+    _cleanup_(dbus_message_unrefp) DBusMessage *call =
+        client_new_call(client, path, BUS_VM_INTERFACE, method, DBUS_TYPE_INVALID);
+    DBusPendingCall *pending = NULL;
+
+    if (!call || !dbus_connection_send_with_reply(client->connection, call, &pending,
+                                                  DBUS_TIMEOUT_USE_DEFAULT)) {
+        output_diagnostic("out of memory");
+        return;
+    }
+    if (!pending) /* the bus is gone, which on_gone() is told too */
+        return;
+    if (!dbus_pending_call_set_notify(pending, on_reply, NULL, NULL))
+        output_diagnostic("out of memory");
+    dbus_pending_call_unref(pending);
+}
+
+int client_find_vm(Client *client, const char *name_or_id, char **ret_path, Error *error)
+{
+    _cleanup_(json_object_putp) struct json_object *path = NULL;
+
+    /* libdbus takes no other text. */
+    if (!text_is_utf8(name_or_id, strlen(name_or_id)))
+        return error_set(error, ERROR_INVALID_ARGUMENT, "the name '%s' is no UTF-8", name_or_id);
+
+    DBusMessage *call = client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "GetVm",
+                                        DBUS_TYPE_STRING, &name_or_id, DBUS_TYPE_INVALID);
+    int r = client_call(client, call, "o", &path, error);
+    if (r < 0)
+        return r;
+    *ret_path = strdup(json_object_get_string(path));
+    return *ret_path ? 0 : out_of_memory(error);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmctl's side of the bus: the connection to the service, calls, signals. All calls go to the one
+ * process that owned the service's name at the start: when it goes, waiting for it is over. */
+#pragma once
+
+#include <dbus/dbus.h>
+#include <json-c/json.h>
+#include <systemd/sd-event.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+
+typedef struct Client Client;
+
+DEFINE_CLEANUP(DBusMessage, dbus_message_unref);
+
+typedef struct ClientHandlers {
+    /* A signal from the service; only those that client_watch() asked for. */
+    void (*on_signal)(void *userdata, DBusMessage *signal);
+    /* The service, or the bus, is gone. */
+    void (*on_gone)(void *userdata);
+} ClientHandlers;
+
+/* Connects to @bus, which is "system", "session" or an address, and finds the service or has it
+ * started. ERROR_UNAVAILABLE when there is none. */
+int client_new(const char *bus, Client **ret_client, Error *error);
+Client *client_free(Client *client);
+DEFINE_CLEANUP(Client, client_free);
+
+/* Has @event serve the connection. @handlers and @userdata outlive @client. */
+int client_attach(
+    Client *client, sd_event *event, const ClientHandlers *handlers, void *userdata, Error *error);
+
+/* Undoes client_attach(), for calls after the end of the loop, which takes no timeouts any more. */
+void client_detach(Client *client);
+
+/* Asks the bus for the service's signals that match @rule, the part behind sender. Blocks until
+ * the bus has agreed, so that nothing is missed from then on. */
+int client_watch(Client *client, const char *rule, Error *error);
+
+/* A call of the object at @path with arguments as for dbus_message_append_args(), which may be
+ * DBUS_TYPE_INVALID alone: then the caller appends. NULL when out of memory. */
+DBusMessage *client_new_call(Client *client,
+                             const char *path,
+                             const char *interface,
+                             const char *method,
+                             int first_type,
+                             ...);
+
+/* Sends @call, which is consumed and may be NULL (out of memory), and waits for the reply, whose
+ * arguments must have @signature. @ret_value, unless NULL, gets the first of them. An error
+ * reply's name decides the kind of @error, its sentence is handed on. */
+int client_call(Client *client,
+                DBusMessage *call,
+                const char *signature,
+                struct json_object **ret_value,
+                Error *error);
+
+/* Calls a method of the VM at @path that takes no arguments. */
+int client_call_vm(Client *client,
+                   const char *path,
+                   const char *method,
+                   const char *signature,
+                   struct json_object **ret_value,
+                   Error *error);
+
+/* The same without waiting: for event handlers. An error reply is printed. */
+void client_send_to_vm(Client *client, const char *path, const char *method);
+
+/* The object path of the VM of this name or id, which the caller frees. */
+int client_find_vm(Client *client, const char *name_or_id, char **ret_path, Error *error);

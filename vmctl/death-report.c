@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmctl/death-report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "vmctl/bus-value.h"
+#include "vmctl/output.h"
+
+#define TAIL_LINES 10
+
+/* The last lines of @text, without the newline at the end. */
+static const char *last_lines(const char *text, size_t length, size_t n_lines)
+{
+    const char *start = text + length;
+
+    for (; start > text; start--) {
+        if (start[-1] == '\n' && start < text + length && --n_lines == 0)
+            break;
+    }
+    return start;
+}
+
+static void print_tail(const char *heading, const char *tail)
+{
+    _cleanup_free_ char *escaped = output_dup_escaped(tail);
+    if (!escaped)
+        return;
+
+    size_t length = strlen(escaped);
+    while (length > 0 && escaped[length - 1] == '\n')
+        escaped[--length] = '\0';
+    output_diagnostic("%s", heading);
+    fprintf(stderr, "%s\n", last_lines(escaped, length, TAIL_LINES));
+}
+
+static void print_death(const char *name, struct json_object *record)
+{
+    const char *reason, *message, *tail;
+
+    if (!bus_value_get_string(record, "reason", &reason))
+        reason = "unknown";
+    if (bus_value_get_string(record, "message", &message) && message[0] != '\0')
+        output_diagnostic("VM %s died: %s: %s", name, reason, message);
+    else
+        output_diagnostic("VM %s died: %s", name, reason);
+
+    if (bus_value_get_string(record, "vmm-tail", &tail) && tail[0] != '\0')
+        print_tail("the VMM's last messages:", tail);
+    else if (bus_value_get_string(record, "console-tail", &tail) && tail[0] != '\0')
+        print_tail("the console's last lines:", tail);
+}
+
+void death_report_print(const char *name, struct json_object *record)
+{
+    int64_t number;
+
+    if (bus_value_get_number(record, "payload-signal", &number) && number > 0)
+        output_diagnostic("the payload of VM %s was killed by signal %" PRId64 " (%s)", name,
+                          number, number < 65 ? strsignal((int)number) : "unknown");
+    else if (!bus_value_get_number(record, "payload-exit-code", &number))
+        print_death(name, record);
+    if (bus_value_get_number(record, "payload-out-dropped", &number) && number > 0)
+        output_diagnostic("%" PRId64 " bytes of the payload's output were lost: they came faster "
+                          "than standard output took them",
+                          number);
+}

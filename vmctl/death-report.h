@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tells a person why a VM ended. */
+#pragma once
+
+#include <json-c/json.h>
+
+/* Prints on stderr what the death record of the VM @name says, unless its payload ended by itself
+ * and nothing is left to say. */
+void death_report_print(const char *name, struct json_object *record);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What vmctl prints: diagnostics on stderr, data on stdout, as JSON or text. Foreign text cannot
+ * drive the terminal. */
+#pragma once
+
+#include <json-c/json.h>
+
+#include "common/error.h"
+#include "vmctl/options.h"
+
+/* A copy of @text, which the caller frees, or NULL when out of memory. Control characters are
+ * escaped, but for newlines. Text without any stays as it is, its backslashes too: the service has
+ * escaped what it hands on. */
+char *output_dup_escaped(const char *text);
+
+/* The same with newlines as spaces. */
+char *output_dup_line(const char *text);
+
+/* Prints "vmctl: ..." as one line on stderr. */
+void output_diagnostic(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+void output_error(const Error *error);
+
+/* Prints @value and a newline on stdout. */
+void output_json(struct json_object *value, JsonFormat format);
+
+/* Flushes stdout. ERROR_FAILED when anything printed since the start is lost. */
+int output_finish(Error *error);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows of text in aligned columns. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct Table {
+    const char *const *headings; /* lent; n_columns of them */
+    size_t n_columns;
+    char **cells; /* row by row */
+    size_t n_cells;
+} Table;
+
+void table_init(Table *table, const char *const *headings, size_t n_columns);
+void table_deinit(Table *table);
+
+/* Adds the next cell, its control characters escaped. -ENOMEM. */
+int table_add(Table *table, const char *text);
+
+/* Prints to stdout; a terminal gets the headings too, other programs only rows. */
+void table_print(const Table *table, bool is_terminal);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The verbs, one verb-<name>.c each. They print their errors and return the exit status. */
+#pragma once
+
+#include "vmctl/options.h"
+
+int verb_list(const Options *options);
+int verb_run(const Options *options);
+int verb_stop(const Options *options);
+int verb_kill(const Options *options);
+int verb_events(const Options *options);
+int verb_info(const Options *options);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmctl/vm-create.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "dbus/interfaces.h"
+#include "vmctl/bus-value.h"
+
+static bool append_files(DBusMessageIter *arguments, const NamedFd *files, size_t n_files)
+{
+    DBusMessageIter dictionary, entry;
+
+    /* A container that is left open when memory runs out goes with the message. */
+    if (!dbus_message_iter_open_container(arguments, DBUS_TYPE_ARRAY, "{sh}", &dictionary))
+        return false;
+    for (size_t i = 0; i < n_files; i++) {
+        if (!dbus_message_iter_open_container(&dictionary, DBUS_TYPE_DICT_ENTRY, NULL, &entry) ||
+            !dbus_message_iter_append_basic(&entry, DBUS_TYPE_STRING, &files[i].key) ||
+            !dbus_message_iter_append_basic(&entry, DBUS_TYPE_UNIX_FD, &files[i].fd) ||
+            !dbus_message_iter_close_container(&dictionary, &entry))
+            return false;
+    }
+    return dbus_message_iter_close_container(arguments, &dictionary);
+}
+
+static bool append_options(DBusMessageIter *arguments, const char *lifetime)
+{
+    const char *key = "lifetime";
+    DBusMessageIter dictionary, entry, variant;
+
+    return dbus_message_iter_open_container(arguments, DBUS_TYPE_ARRAY, "{sv}", &dictionary) &&
+           dbus_message_iter_open_container(&dictionary, DBUS_TYPE_DICT_ENTRY, NULL, &entry) &&
+           dbus_message_iter_append_basic(&entry, DBUS_TYPE_STRING, &key) &&
+           dbus_message_iter_open_container(&entry, DBUS_TYPE_VARIANT, "s", &variant) &&
+           dbus_message_iter_append_basic(&variant, DBUS_TYPE_STRING, &lifetime) &&
+           dbus_message_iter_close_container(&entry, &variant) &&
+           dbus_message_iter_close_container(&dictionary, &entry) &&
+           dbus_message_iter_close_container(arguments, &dictionary);
+}
+
+static int call_create(Client *client,
+                       const char *config,
+                       const char *lifetime,
+                       const NamedFd *files,
+                       size_t n_files,
+                       char **ret_path,
+                       Error *error)
+{
+    _cleanup_(json_object_putp) struct json_object *path = NULL;
+    _cleanup_(dbus_message_unrefp) DBusMessage *call =
+        client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "CreateVm", DBUS_TYPE_INVALID);
+    DBusMessageIter arguments;
+
+    if (call)
+        dbus_message_iter_init_append(call, &arguments);
+    if (!call || !dbus_message_iter_append_basic(&arguments, DBUS_TYPE_STRING, &config) ||
+        !append_files(&arguments, files, n_files) || !append_options(&arguments, lifetime))
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+
+    int r = client_call(client, TAKE_PTR(call), "o", &path, error);
+    if (r < 0)
+        return r;
+    *ret_path = strdup(json_object_get_string(path));
+    return *ret_path ? 0 : error_set(error, ERROR_NO_MEMORY, "out of memory");
+}
+
+static int call_add_files(
+    Client *client, const char *path, const NamedFd *files, size_t n_files, Error *error)
+{
+    _cleanup_(dbus_message_unrefp) DBusMessage *call =
+        client_new_call(client, path, BUS_VM_INTERFACE, "AddFiles", DBUS_TYPE_INVALID);
+    DBusMessageIter arguments;
+
+    if (call)
+        dbus_message_iter_init_append(call, &arguments);
+    if (!call || !append_files(&arguments, files, n_files))
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    return client_call(client, TAKE_PTR(call), "", NULL, error);
+}
+
+static size_t size_of_batch(size_t n_files)
+{
+    return n_files < VM_CREATE_FDS_PER_MESSAGE ? n_files : VM_CREATE_FDS_PER_MESSAGE;
+}
+
+int vm_create(Client *client,
+              const char *config,
+              const char *lifetime,
+              const NamedFd *files,
+              size_t n_files,
+              char **ret_path,
+              Error *error)
+{
+    _cleanup_free_ char *path = NULL;
+    size_t n_sent = size_of_batch(n_files);
+
+    int r = call_create(client, config, lifetime, files, n_sent, &path, error);
+    while (r >= 0 && n_sent < n_files) {
+        size_t n = size_of_batch(n_files - n_sent);
+
+        r = call_add_files(client, path, files + n_sent, n, error);
+        n_sent += n;
+    }
+    if (r < 0) {
+        if (path) /* @error has the cause already */
+            (void)client_call_vm(client, path, "Kill", "", NULL, NULL);
+        return r;
+    }
+    *ret_path = TAKE_PTR(path);
+    return 0;
+}
