@@ -175,13 +175,13 @@ static BusObject *find_object(BusService *service, const char *path)
 /* Runs the handler of @call, whose caller is known, and consumes the reference. */
 static void call_run(BusCall *call)
 {
-    _cleanup_(bus_call_unrefp) BusCall *owned = call;
     _cleanup_(error_clear) Error error = ERROR_INIT;
     BusObject *object = find_object(call->service, call->path);
 
     if (!object) {
         (void)error_set(&error, ERROR_NO_SUCH_VM, "no object at %s any more", call->path);
         bus_call_reply_error(call, &error);
+        bus_call_unref(call);
         return;
     }
 
@@ -192,6 +192,7 @@ static void call_run(BusCall *call)
                             call->method->name, strerror(-r));
         bus_call_reply_error(call, &error);
     }
+    bus_call_unref(call);
 }
 
 /* Answers @call with an error without running it, and consumes the reference. */

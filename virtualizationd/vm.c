@@ -60,6 +60,11 @@ Vm *vm_find(Daemon *daemon, const char *name_or_id)
         if (vm->state != VM_DEAD && strcmp(vm->name, name_or_id) == 0)
             return vm;
     }
+    LIST_FOREACH(vm, &daemon->vms, link)
+    {
+        if (strcmp(vm->name, name_or_id) == 0)
+            return vm; /* the newest dead one: they are put in at the head */
+    }
     return NULL;
 }
 

@@ -36,8 +36,6 @@ typedef struct Launch {
     LaunchRequest request;
     uid_t uid;
     int uid_lock;
-    int *disk_locks; /* descriptions that hold the locks of disk images */
-    size_t n_disk_locks;
     bool use_kvm;
     gid_t device_gid;
     VmmCommand vmm;
@@ -93,7 +91,7 @@ static int lock_image(Launch *launch, int fd, bool writable, Error *error)
                              writable ? "writable" : "read-only", (uintmax_t)status.st_ino);
     }
 
-    launch->disk_locks[launch->n_disk_locks++] = take_fd(&locked);
+    launch->setup.disk_locks[launch->setup.n_disk_locks++] = take_fd(&locked);
     return 0;
 }
 
@@ -104,8 +102,8 @@ static int lock_images(Launch *launch, Error *error)
 
     for (size_t i = 0; i < spec->n_disks; i++)
         n_regions += spec->disks[i].n_regions;
-    launch->disk_locks = calloc(n_regions + 1, sizeof(int));
-    if (!launch->disk_locks)
+    launch->setup.disk_locks = calloc(n_regions + 1, sizeof(int));
+    if (!launch->setup.disk_locks)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
 
     for (size_t i = 0; i < spec->n_disks; i++) {
@@ -352,8 +350,8 @@ static void launch_deinit(Launch *launch)
     release_vm_ends(launch);
     for (size_t i = 0; i < ELEMENTS_OF(fds); i++)
         *fds[i] = fd_close(*fds[i]);
-    fd_close_many(launch->disk_locks, launch->n_disk_locks);
-    free(launch->disk_locks);
+    fd_close_many(setup->disk_locks, setup->n_disk_locks);
+    free(setup->disk_locks);
     launch_request_deinit(&launch->request);
 }
 

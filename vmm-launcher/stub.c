@@ -158,15 +158,19 @@ static void watch(const StubPlan *plan, const pid_t *pids, int signal_fd)
 {
     struct pollfd polls[] = {
         { .fd = signal_fd, .events = POLLIN },
-        { .fd = plan->report_fd, .events = 0 }, /* the supervisor is gone */
+        { .fd = plan->report_fd, .events = POLLIN },
         { .fd = plan->kill_fd, .events = POLLIN },
     };
     struct signalfd_siginfo info;
+    char byte;
 
     for (;;) {
         if (poll(polls, ELEMENTS_OF(polls), -1) < 0 && errno != EINTR)
             return;
         if ((polls[1].revents & (POLLHUP | POLLERR)) || (polls[2].revents & POLLIN))
+            return; /* the supervisor is gone, or somebody wants the VM to be */
+        if ((polls[1].revents & POLLIN) && recv(plan->report_fd, &byte, 1, MSG_DONTWAIT) > 0 &&
+            kill(pids[STUB_VMM], SIGKILL) < 0)
             return;
         if (polls[0].revents & POLLIN) {
             /* What it says does not matter, only that it is time to look. */

@@ -37,7 +37,8 @@ int stub_start(const StubPlan *plan,
                Error *error);
 
 /* A report on StubPlan.report_fd's other end: a program ended. @code and @status as in siginfo_t
- * (CLD_EXITED and so on). */
+ * (CLD_EXITED and so on). Any byte that is sent to the stub on it kills the VMM, whose end is then
+ * reported like any other; that is sooner than the end of the whole namespace. */
 typedef struct StubReport {
     uint32_t program;
     int32_t code;

@@ -3,10 +3,11 @@
  * reports, the VMM's control connection, the guest link, and deadlines. supervisor_dispatch() is
  * the only place that moves the state and tells the daemon.
  *
- * The end has two halves. begin_end() notes why the VM has to end and kills it; whatever ended it,
- * the death of the stub, and with it of everything in its pid namespace, leads to conclude(), which
- * weighs what was noted against what the VMM said and how it exited. What guest and VMM still had
- * under way to the client is passed on after that. */
+ * The end has two halves. begin_end() notes why the VM has to end and has the VMM killed; whatever
+ * ended it, the stub's report that the VMM is dead, or the death of the stub and with it of
+ * everything in its pid namespace, leads to conclude(), which weighs what was noted against what
+ * the VMM said and how it exited. After that what was under way to the client is passed on, and the
+ * rest of the namespace is waited for, which takes the kernel longer than the VMM. */
 #include "vmm-launcher/supervisor.h"
 
 #include <assert.h>
@@ -37,13 +38,15 @@
 #define USEC_PER_MSEC UINT64_C(1000)
 #define USEC_PER_SEC  UINT64_C(1000000)
 
-#define CONSOLE_RING_SIZE    16384
-#define VMM_LOG_RING_SIZE    4096
-#define TRANSFER_SIZE        4096
-#define DRAIN_READS_MAX      64
-#define UNEXPLAINED_END_USEC (1 * USEC_PER_SEC) /* the VMM fell silent: until it counts as broken \
-                                                 */
-#define LINGER_USEC         (5 * USEC_PER_SEC)  /* for clients to take the last output */
+#define CONSOLE_RING_SIZE 16384
+#define VMM_LOG_RING_SIZE 4096
+#define TRANSFER_SIZE     4096
+#define DRAIN_READS_MAX   64
+#define UNEXPLAINED_END_USEC                                                                     \
+    (1 * USEC_PER_SEC)                         /* the VMM fell silent: until it counts as broken \
+                                                */
+#define KILL_USEC           (2 * USEC_PER_SEC) /* for the stub to kill the VMM */
+#define LINGER_USEC         (5 * USEC_PER_SEC) /* for clients to take the last output */
 #define HEARTBEAT_USEC      (10 * USEC_PER_SEC)
 #define HEARTBEAT_LIMIT_SEC 60 /* a supervisor that hangs longer is killed by SIGALRM */
 
@@ -95,7 +98,7 @@ typedef struct Supervisor {
     Output *console_out, *log, *payload_out;
 
     sd_event_source *connection_io, *stub_io, *stub_end, *console_io, *console_in_io, *stderr_io;
-    sd_event_source *payload_timer, *stop_timer, *silence_timer, *heartbeat, *sigterm;
+    sd_event_source *payload_timer, *stop_timer, *silence_timer, *kill_timer, *heartbeat, *sigterm;
 
     ByteRing console_ring, vmm_log;
 
@@ -107,6 +110,7 @@ typedef struct Supervisor {
     bool vmm_reported;
     StubReport vmm_end;
     bool concluded;
+    bool stub_gone;
 } Supervisor;
 
 static uint64_t realtime_usec(void)
@@ -164,10 +168,28 @@ static int dispatch_plain(Supervisor *supervisor, VmEvent event)
 
 /* --- ending --- */
 
+/* The end of pid 1 is the end of its namespace. */
+static void kill_stub(Supervisor *supervisor)
+{
+    (void)syscall(SYS_pidfd_send_signal, supervisor->setup->stub_pidfd, SIGKILL, NULL, 0);
+}
+
+static int on_kill_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)source;
+    (void)usec;
+    kill_stub(userdata);
+    return 0;
+}
+
 static void kill_vm(Supervisor *supervisor)
 {
-    /* The end of pid 1 is the end of its namespace. */
-    (void)syscall(SYS_pidfd_send_signal, supervisor->setup->stub_pidfd, SIGKILL, NULL, 0);
+    if (supervisor->kill_timer || supervisor->concluded)
+        return;
+    if (send(supervisor->setup->stub_report, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1 ||
+        sd_event_add_time_relative(supervisor->event, &supervisor->kill_timer, CLOCK_MONOTONIC,
+                                   KILL_USEC, 0, on_kill_timeout, supervisor) < 0)
+        kill_stub(supervisor);
 }
 
 static void begin_end(Supervisor *supervisor,
@@ -276,15 +298,13 @@ static void read_console(Supervisor *supervisor);
 static void read_stderr(Supervisor *supervisor);
 static void read_stub_reports(Supervisor *supervisor);
 
-/* Everything of the VM is dead: find out why, and tell. */
+/* The VMM is dead: find out why, and tell. */
 static void conclude(Supervisor *supervisor)
 {
     SupervisorMessage message = { 0 };
     DeathRecord *record = &message.record;
 
     supervisor->concluded = true;
-    supervisor->stub_end = sd_event_source_disable_unref(supervisor->stub_end);
-    read_stub_reports(supervisor);
     VmmEnd end = supervisor->setup->backend->drain(supervisor->control);
     read_stderr(supervisor);
     read_console(supervisor);
@@ -298,6 +318,8 @@ static void conclude(Supervisor *supervisor)
         set_message(record, supervisor->cause.message);
     }
 
+    /* Who hears of the death may start another VM with the same images. */
+    fd_close_many(supervisor->setup->disk_locks, supervisor->setup->n_disk_locks);
     log_info("died: %s", death_reason_to_string(record->reason));
     (void)supervisor_dispatch(supervisor, &message, VM_EVENT_DIED); /* allowed in every state */
 }
@@ -310,7 +332,11 @@ static int on_stub_end(sd_event_source *source, int fd, uint32_t revents, void *
     (void)source;
     (void)revents;
     (void)waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG);
-    conclude(supervisor);
+    supervisor->stub_gone = true;
+    supervisor->stub_end = sd_event_source_disable_unref(supervisor->stub_end);
+    read_stub_reports(supervisor);
+    if (!supervisor->concluded)
+        conclude(supervisor);
     return 0;
 }
 
@@ -366,8 +392,12 @@ static void read_stub_reports(Supervisor *supervisor)
 
 static int on_stub_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
+    Supervisor *supervisor = userdata;
+
     (void)fd;
-    read_stub_reports(userdata);
+    read_stub_reports(supervisor);
+    if (supervisor->vmm_reported && !supervisor->concluded)
+        conclude(supervisor);
     if (revents & EPOLLHUP)
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF); /* the pidfd tells the rest */
     return 0;
@@ -837,7 +867,7 @@ static void tear_down(Supervisor *supervisor)
         &supervisor->connection_io, &supervisor->stub_io,       &supervisor->stub_end,
         &supervisor->console_io,    &supervisor->console_in_io, &supervisor->stderr_io,
         &supervisor->payload_timer, &supervisor->stop_timer,    &supervisor->silence_timer,
-        &supervisor->heartbeat,     &supervisor->sigterm,
+        &supervisor->kill_timer,    &supervisor->heartbeat,     &supervisor->sigterm,
     };
     int *const fds[] = {
         &setup->connection, &setup->stub_pidfd, &setup->stub_report, &setup->control,
@@ -865,18 +895,21 @@ static bool output_waits(const Output *output)
     return output && output_is_behind(output);
 }
 
-/* Passes on what guest and VMM had under way to the client when they ended. */
+/* Passes on what guest and VMM had under way to the client when they ended, and waits for the rest
+ * of the namespace. */
 static void linger(Supervisor *supervisor)
 {
     uint64_t now, deadline = 0;
 
-    while (guest_link_has_streams(supervisor->guest_link) ||
+    while (!supervisor->stub_gone || guest_link_has_streams(supervisor->guest_link) ||
            output_waits(supervisor->console_out) || output_waits(supervisor->log) ||
            output_waits(supervisor->payload_out)) {
         if (sd_event_now(supervisor->event, CLOCK_MONOTONIC, &now) < 0)
             return;
         if (deadline == 0)
             deadline = now + LINGER_USEC;
+        if (now >= deadline)
+            kill_stub(supervisor);
         if (now >= deadline || sd_event_run(supervisor->event, deadline - now) < 0)
             return;
     }

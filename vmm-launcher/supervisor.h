@@ -20,6 +20,8 @@ typedef struct SupervisorSetup {
     int vmm_stderr;
     int console_out, console_in, log, payload_out; /* of output_open() */
     int uid_lock;
+    int *disk_locks; /* array and descriptors; given up when the VMM is dead */
+    size_t n_disk_locks;
     pid_t vmm_pid;
 } SupervisorSetup;
 

@@ -23,6 +23,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
+import dbus.lowlevel  # noqa: E402
 from harness import Host, MANAGER, NAME, ROOT, VM, vm_processes, wait_until  # noqa: E402
 
 now = time.monotonic
@@ -204,7 +205,8 @@ class Ours:
                'initrd': os.open(initrd, os.O_RDONLY), 'console-out': console}
         config = (f'{{"kernel": "kernel", "initrd": "initrd", "params": "{PARAMS}", '
                   f'"memory_mib": {MEMORY_MIB}}}')
-        host.bus.add_message_filter(self.on_message)
+        self.filter = self.on_message  # one object: it is removed by identity
+        host.bus.add_message_filter(self.filter)
         self.began = now()
         self.path = host.manager().CreateVm(
             config, dbus.Dictionary({key: dbus.types.UnixFd(fd) for key, fd in fds.items()},
@@ -245,7 +247,7 @@ class Ours:
             VM, name, dbus_interface='org.freedesktop.DBus.Properties')
 
     def close(self):
-        self.host.bus.remove_message_filter(self.on_message)
+        self.host.bus.remove_message_filter(self.filter)
         os.close(self.console)
 
 
@@ -322,7 +324,6 @@ def ours_fleet(host, initrd, at_once):
 
 def bus_calls(host, count):
     program = f'{host.build}/programs/bus-calls'
-    vm = Ours.__new__(Ours)
     service = subprocess.Popen([program, host.address, 'serve', 'bench.Echo'],
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     service.stdout.readline()
@@ -336,7 +337,6 @@ def bus_calls(host, count):
         ('bare', 'peer_ping'): ['bench.Echo', '/echo', 'bench.Echo', 'Ping'],
         ('ours', 'peer_ping'): [NAME, ROOT, 'org.freedesktop.DBus.Peer', 'Ping'],
     }
-    del vm
     try:
         for (side, name), target in targets.items():
             for depth, suffix in ((1, ''), (64, '_depth64')):
@@ -423,6 +423,7 @@ def main():
         for number in range(options.rounds):
             print(f'# round {number + 1} of {options.rounds}', file=sys.stderr, flush=True)
             host = Host(options.build)
+            host.bus.add_match_string(f"type='signal',sender='{NAME}'")
             try:
                 note('ours', 'idle.daemon.pss', [pss_kib(host.daemon.pid)], 'KiB')
                 note('ours', 'idle.listener.pss', [sum(map(pss_kib, host.listener_pids()))], 'KiB')

@@ -32,3 +32,6 @@ fuzz_ldflags = $(AM_LDFLAGS)
 fuzz_libs = %D%/libreplay.a
 TESTS += $(fuzz_tests)
 endif
+
+.PHONY: fuzz-targets
+fuzz-targets: $(fuzz_targets)

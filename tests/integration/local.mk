@@ -5,7 +5,8 @@ integration_tests = \
 	%D%/test-deaths.py \
 	%D%/test-fleet.py \
 	%D%/test-guest-link.py \
-	%D%/test-lifetime.py
+	%D%/test-lifetime.py \
+	%D%/test-vmctl.py
 
 EXTRA_DIST += $(integration_tests) tests/helpers/harness.py
 
