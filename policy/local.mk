@@ -1,1 +1,3 @@
-# filled below
+# Who may do what on the system bus.
+dbuspolicydir = $(datadir)/dbus-1/system.d
+dist_dbuspolicy_DATA = %D%/org.virtualizationd1.conf

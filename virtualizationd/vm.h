@@ -65,8 +65,8 @@ int vm_new(Daemon *daemon, const VmRequest *request, Vm **ret_vm, Error *error);
 /* Ends it at once if it lives, and forgets it. */
 Vm *vm_free(Vm *vm);
 
-/* Looks in the daemon's table; NULL if there is none. A name is the living VM's, or else that of the
- * last one to die with it. */
+/* Looks in the daemon's table; NULL if there is none. A name is the living VM's, or else that of
+ * the last one to die with it. */
 Vm *vm_find(Daemon *daemon, const char *name_or_id);
 
 /* After files were brought: that no other VM has them, and that disks can be made of them. */

@@ -83,8 +83,8 @@ static int compare(const void *a, const void *b)
 }
 
 /* Keeps @depth calls in flight until @count are answered. */
-static int measure(DBusConnection *connection, size_t count, size_t depth, char **target,
-                   char **arguments)
+static int measure(
+    DBusConnection *connection, size_t count, size_t depth, char **target, char **arguments)
 {
     DBusPendingCall *pending[DEPTH_MAX];
     double sent[DEPTH_MAX];
@@ -128,8 +128,8 @@ int main(int argc, char **argv)
     if (argc == 4 && strcmp(argv[2], "serve") == 0)
         return serve(connect_bus(argv[1]), argv[3]);
     if (argc >= 9 && strcmp(argv[2], "call") == 0)
-        return measure(connect_bus(argv[1]), strtoul(argv[3], NULL, 10),
-                       strtoul(argv[4], NULL, 10), argv + 5, argv + 9);
+        return measure(connect_bus(argv[1]), strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10),
+                       argv + 5, argv + 9);
     fputs("usage: bus-calls ADDRESS serve NAME | call COUNT DEPTH TARGET...\n", stderr);
     return 2;
 }
