@@ -177,7 +177,11 @@ static int set_up(Daemon *daemon, Error *error)
                        error);
     if (r < 0)
         return r;
-    return bus_service_request_name(daemon->bus, BUS_NAME, error);
+    r = bus_service_request_name(daemon->bus, BUS_NAME, error);
+    if (r < 0)
+        return r;
+    vm_remove_stale_directories(daemon);
+    return 0;
 }
 
 static void tear_down(Daemon *daemon)

@@ -4,6 +4,7 @@
 #include "virtualizationd/vm.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -106,18 +107,32 @@ static int make_stub_socket(const Vm *vm, int *ret_socket)
     return 0;
 }
 
-static void remove_directory(const Vm *vm)
+static void remove_directory(const Daemon *daemon, const char *id)
 {
     char path[PATH_MAX];
 
-    if (!*vm->id)
+    if (!*id)
         return; /* never got as far: the path would be the directory of all VMs */
-    (void)snprintf(path, sizeof(path), "%s/%s/" STUB_SOCKET, vm->daemon->vms_dir, vm->id);
+    (void)snprintf(path, sizeof(path), "%s/%s/" STUB_SOCKET, daemon->vms_dir, id);
     if (unlink(path) < 0 && errno != ENOENT)
         log_warning("cannot remove %s: %s", path, strerror(errno));
-    (void)snprintf(path, sizeof(path), "%s/%s", vm->daemon->vms_dir, vm->id);
+    (void)snprintf(path, sizeof(path), "%s/%s", daemon->vms_dir, id);
     if (rmdir(path) < 0 && errno != ENOENT)
         log_warning("cannot remove %s: %s", path, strerror(errno));
+}
+
+void vm_remove_stale_directories(const Daemon *daemon)
+{
+    DIR *directory = opendir(daemon->vms_dir);
+    const struct dirent *entry;
+
+    if (!directory)
+        return;
+    while ((entry = readdir(directory))) {
+        if (entry->d_name[0] != '.')
+            remove_directory(daemon, entry->d_name);
+    }
+    (void)closedir(directory); /* only read */
 }
 
 /* --- creation --- */
@@ -196,7 +211,7 @@ static void release_life(Vm *vm)
     vm_files_deinit(&vm->files);
     if (vm->cid != 0 && vm->state != VM_DEAD)
         cid_pool_release(&vm->daemon->cids, vm->cid);
-    remove_directory(vm);
+    remove_directory(vm->daemon, vm->id);
 }
 
 /* Everything but its place in the table. */
@@ -536,7 +551,7 @@ int vm_start(Vm *vm, BusCall *call, bool is_new, Error *error)
         return r;
     r = make_stub_socket(vm, &stub_socket);
     if (r < 0) {
-        remove_directory(vm);
+        remove_directory(vm->daemon, vm->id);
         return error_set_errno(error, ERROR_FAILED, r, "cannot make the VM's directory");
     }
     r = vm_launch_send(vm, connection, stub_socket, error);
@@ -547,7 +562,7 @@ int vm_start(Vm *vm, BusCall *call, bool is_new, Error *error)
             r = error_set_errno(error, ERROR_FAILED, r, "cannot watch the launcher");
     }
     if (r < 0) {
-        remove_directory(vm);
+        remove_directory(vm->daemon, vm->id);
         return r;
     }
 

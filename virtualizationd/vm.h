@@ -65,6 +65,10 @@ int vm_new(Daemon *daemon, const VmRequest *request, Vm **ret_vm, Error *error);
 /* Ends it at once if it lives, and forgets it. */
 Vm *vm_free(Vm *vm);
 
+/* Removes what VMs of a daemon that died have left in @daemon's directory: for the start, once the
+ * bus name says that there is no other daemon. */
+void vm_remove_stale_directories(const Daemon *daemon);
+
 /* Looks in the daemon's table; NULL if there is none. A name is the living VM's, or else that of
  * the last one to die with it. */
 Vm *vm_find(Daemon *daemon, const char *name_or_id);

@@ -276,9 +276,11 @@ static void fill_record(Supervisor *supervisor, DeathRecord *record)
     size_t size;
 
     record->vmm_exit_code = -1;
-    if (supervisor->vmm_reported && supervisor->vmm_end.code == CLD_EXITED)
+    if (!supervisor->vmm_reported)
+        record->vmm_signal = SIGKILL; /* with the stub, by the kernel */
+    else if (supervisor->vmm_end.code == CLD_EXITED)
         record->vmm_exit_code = supervisor->vmm_end.status & 0xff;
-    else if (supervisor->vmm_reported)
+    else
         record->vmm_signal = supervisor->vmm_end.status & 0x7f;
     record->payload_exit_code = supervisor->guest.exit_code;
     record->payload_signal = supervisor->guest.signal;

@@ -2,6 +2,7 @@
 integration_tests = \
 	%D%/test-bad-input.py \
 	%D%/test-clients.py \
+	%D%/test-crash.py \
 	%D%/test-deaths.py \
 	%D%/test-fleet.py \
 	%D%/test-guest-link.py \
