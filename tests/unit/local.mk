@@ -58,6 +58,16 @@ tests_unit_test_payload_partition_LDADD = $(guest_unit_libs)
 tests_unit_test_ready_socket_SOURCES = %D%/test-ready-socket.c guest/payload-api.c
 tests_unit_test_ready_socket_LDADD = $(guest_unit_libs)
 
-unit_tests = $(vsock_unit_tests) $(guest_unit_tests)
+# What the daemon and its libraries are made of, with the libraries in LDADD.
+daemon_unit_tests = \
+	%D%/test-byte-ring \
+	%D%/test-bytes \
+	%D%/test-error \
+	%D%/test-fd \
+	%D%/test-fd-message \
+	%D%/test-json-keys \
+	%D%/test-text
+
+unit_tests = $(vsock_unit_tests) $(guest_unit_tests) $(daemon_unit_tests)
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
