@@ -60,13 +60,21 @@ tests_unit_test_ready_socket_LDADD = $(guest_unit_libs)
 
 # What the daemon and its libraries are made of, with the libraries in LDADD.
 daemon_unit_tests = \
+	%D%/test-broker-message \
 	%D%/test-byte-ring \
 	%D%/test-bytes \
+	%D%/test-cid-pool \
+	%D%/test-composite-layout \
 	%D%/test-error \
 	%D%/test-fd \
 	%D%/test-fd-message \
+	%D%/test-gpt \
 	%D%/test-json-keys \
-	%D%/test-text
+	%D%/test-launch-spec \
+	%D%/test-settings \
+	%D%/test-supervisor-message \
+	%D%/test-text \
+	%D%/test-vm-state
 
 unit_tests = $(vsock_unit_tests) $(guest_unit_tests) $(daemon_unit_tests)
 check_PROGRAMS += $(unit_tests)
