@@ -16,6 +16,7 @@
 #define DEPTH_MAX     8
 #define BYTES_PER_MIB (UINT64_C(1) << 20)
 #define POINTER_MAX   128
+#define SHOWN_SIZE    64 /* how much of a foreign text is shown in a sentence */
 
 DEFINE_CLEANUP(json_object, json_object_put);
 DEFINE_CLEANUP(json_tokener, json_tokener_free);
@@ -40,14 +41,20 @@ struct Field {
 
 /* --- readers of values --- */
 
+/* No reader sees a control character, of which NUL would end the text for it. */
+static bool is_clean_text(struct json_object *value)
+{
+    const char *text = json_object_get_string(value);
+
+    return strlen(text) == (size_t)json_object_get_string_len(value) && text_has_no_control(text);
+}
+
 static int read_string(const Field *field, struct json_object *value, const char *pointer,
                        void *destination, Error *error)
 {
     const char *text = json_object_get_string(value);
     size_t length = (size_t)json_object_get_string_len(value);
 
-    if (strlen(text) != length || !text_has_no_control(text))
-        return INVALID(error, pointer, "the text has a control character");
     if (length < (size_t)field->min)
         return INVALID(error, pointer, "the text is empty");
     if (length > (size_t)field->max)
@@ -121,7 +128,7 @@ static int read_choice(const Field *field, struct json_object *value, const char
                        void *destination, Error *error)
 {
     const char *text = json_object_get_string(value);
-    char list[128] = "";
+    char list[128] = "", shown[SHOWN_SIZE];
     size_t length = 0;
 
     for (unsigned i = 0; field->choices[i]; i++) {
@@ -133,7 +140,8 @@ static int read_choice(const Field *field, struct json_object *value, const char
                                    i > 0 ? ", " : "", field->choices[i]);
         assert(length < sizeof(list));
     }
-    return INVALID(error, pointer, "'%s' is none of %s", text, list);
+    text_escape(text, strlen(text), shown, sizeof(shown));
+    return INVALID(error, pointer, "'%s' is none of %s", shown, list);
 }
 
 /* Checked and forgotten: a value that changes nothing here. */
@@ -141,15 +149,18 @@ static int read_platform_version(const Field *field, struct json_object *value,
                                  const char *pointer, void *destination, Error *error)
 {
     const char *text = json_object_get_string(value);
+    char shown[SHOWN_SIZE];
 
     (void)field;
     (void)destination;
     /* AVF matches a semantic version requirement against its platform's 1.0.0. */
     if (strcmp(text, "~1.0") != 0 && strcmp(text, "^1.0") != 0 && strcmp(text, "1.0") != 0 &&
-        strcmp(text, "1.0.0") != 0 && strcmp(text, "=1.0.0") != 0 && strcmp(text, "~1.0.0") != 0)
+        strcmp(text, "1.0.0") != 0 && strcmp(text, "=1.0.0") != 0 && strcmp(text, "~1.0.0") != 0) {
+        text_escape(text, strlen(text), shown, sizeof(shown));
         return error_set(error, ERROR_NOT_SUPPORTED,
                          "%s: this platform has version 1.0.0, which does not match '%s'", pointer,
-                         text);
+                         shown);
+    }
     return 0;
 }
 
@@ -275,7 +286,7 @@ static const Field config_fields[] = {
 static int read_field(const Field *fields, const char *key, struct json_object *value,
                       const char *pointer, void *destination, Error *error)
 {
-    char place[POINTER_MAX + VM_CONFIG_NAME_MAX], shown[VM_CONFIG_NAME_MAX];
+    char place[POINTER_MAX + SHOWN_SIZE], shown[SHOWN_SIZE];
 
     text_escape(key, strlen(key), shown, sizeof(shown));
     (void)snprintf(place, sizeof(place), "%s/%s", pointer, shown);
@@ -285,6 +296,8 @@ static int read_field(const Field *fields, const char *key, struct json_object *
         if (!json_object_is_type(value, field->type))
             return INVALID(error, place, "expected %s, got %s", json_type_to_name(field->type),
                            json_type_to_name(json_object_get_type(value)));
+        if (field->type == json_type_string && !is_clean_text(value))
+            return INVALID(error, place, "the text has a control character");
         return field->read(field, value, place, (char *)destination + field->offset, error);
     }
     return INVALID(error, place, "unknown key");

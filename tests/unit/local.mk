@@ -74,6 +74,8 @@ daemon_unit_tests = \
 	%D%/test-settings \
 	%D%/test-supervisor-message \
 	%D%/test-text \
+	%D%/test-vm-config \
+	%D%/test-vm-files \
 	%D%/test-vm-state
 
 unit_tests = $(vsock_unit_tests) $(guest_unit_tests) $(daemon_unit_tests)
