@@ -41,12 +41,14 @@ struct Field {
 
 /* --- readers of values --- */
 
-/* No reader sees a control character, of which NUL would end the text for it. */
+/* No reader sees a control character, of which NUL would end the text for it, or what is no UTF-8:
+ * json-c's check lets overlong forms pass. */
 static bool is_clean_text(struct json_object *value)
 {
     const char *text = json_object_get_string(value);
 
-    return strlen(text) == (size_t)json_object_get_string_len(value) && text_has_no_control(text);
+    return text_is_utf8(text, (size_t)json_object_get_string_len(value)) &&
+           text_has_no_control(text);
 }
 
 static int read_string(const Field *field, struct json_object *value, const char *pointer,
@@ -297,7 +299,7 @@ static int read_field(const Field *fields, const char *key, struct json_object *
             return INVALID(error, place, "expected %s, got %s", json_type_to_name(field->type),
                            json_type_to_name(json_object_get_type(value)));
         if (field->type == json_type_string && !is_clean_text(value))
-            return INVALID(error, place, "the text has a control character");
+            return INVALID(error, place, "the text has a control character or is no UTF-8");
         return field->read(field, value, place, (char *)destination + field->offset, error);
     }
     return INVALID(error, place, "unknown key");

@@ -164,6 +164,7 @@ static void refused_documents_name_the_place(void **state)
         { KERNEL("\"name\":\"a/b\""), "/name: a name has letters" },
         { KERNEL("\"name\":\"\xc3\xa4\""), "/name: a name has letters" },
         { KERNEL("\"name\":\"a\\u0000\""), "/name: the text has a control character" },
+        { KERNEL("\"params\":\"\xc0\xb1\""), "/params: the text has a control character or " },
         /* choices, which must not end at a NUL either */
         { KERNEL("\"cpu_topology\":\"two_cpus\""),
           "/cpu_topology: 'two_cpus' is none of 'one_cpu', 'match_host'" },
