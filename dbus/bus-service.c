@@ -172,10 +172,10 @@ static BusObject *find_object(BusService *service, const char *path)
     return NULL;
 }
 
-/* Runs the handler of @call, whose caller is known, and consumes the reference. */
-static void call_run(BusCall *call)
+/* Runs the handler of @taken, whose caller is known, and consumes the reference. */
+static void call_run(BusCall *taken)
 {
-    _cleanup_(bus_call_unrefp) BusCall *owned = call;
+    _cleanup_(bus_call_unrefp) BusCall *call = taken;
     _cleanup_(error_clear) Error error = ERROR_INIT;
     BusObject *object = find_object(call->service, call->path);
 
