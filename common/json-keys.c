@@ -110,6 +110,15 @@ static int open_level(Scan *scan, bool is_array, ErrorKind kind, Error *error)
     return 0;
 }
 
+static bool has_control(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if ((unsigned char)text[i] < 0x20)
+            return true;
+    }
+    return false;
+}
+
 /* A string is a key exactly when a colon follows it. */
 static int scan_text(Scan *scan, ErrorKind kind, Error *error)
 {
@@ -122,6 +131,8 @@ static int scan_text(Scan *scan, ErrorKind kind, Error *error)
             const char *text = scan->text + i + 1;
             i = skip_string(scan, i);
             size_t size = (size_t)(scan->text + i - text);
+            if (has_control(text, size))
+                return refuse(scan, kind, "a string has a control character", error);
             while (i < scan->size && is_space(scan->text[i]))
                 i++;
             if (i < scan->size && scan->text[i] == ':' && scan->depth > 0)

@@ -172,16 +172,16 @@ static BusObject *find_object(BusService *service, const char *path)
     return NULL;
 }
 
-/* Runs the handler of @call, whose caller is known, and consumes the reference. */
-static void call_run(BusCall *call)
+/* Runs the handler of @taken, whose caller is known, and consumes the reference. */
+static void call_run(BusCall *taken)
 {
+    _cleanup_(bus_call_unrefp) BusCall *call = taken;
     _cleanup_(error_clear) Error error = ERROR_INIT;
     BusObject *object = find_object(call->service, call->path);
 
     if (!object) {
         (void)error_set(&error, ERROR_NO_SUCH_VM, "no object at %s any more", call->path);
         bus_call_reply_error(call, &error);
-        bus_call_unref(call);
         return;
     }
 
@@ -192,7 +192,6 @@ static void call_run(BusCall *call)
                             call->method->name, strerror(-r));
         bus_call_reply_error(call, &error);
     }
-    bus_call_unref(call);
 }
 
 /* Answers @call with an error without running it, and consumes the reference. */

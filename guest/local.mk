@@ -23,7 +23,7 @@ programs_guest_manager_SOURCES = \
 	%D%/guest-manager.c %D%/guest-manager.h \
 	$(guest_sources) \
 	$(protocol_guest_sources) \
-	common/error.c common/fd.c common/text.c
+	common/error.c common/fd.c common/json-keys.c common/text.c
 programs_guest_manager_CPPFLAGS = $(guest_cppflags)
 programs_guest_manager_CFLAGS = $(guest_cflags)
 programs_guest_manager_LDFLAGS = $(guest_ldflags)

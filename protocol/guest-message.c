@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/json-keys.h"
 #include "common/text.h"
 
 /* A frame goes through four gates, each of which may rely on the one before: the size; json-c, in
@@ -229,70 +230,6 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* The index behind the string literal whose opening quote is at @start. */
-static size_t skip_string(const char *frame, size_t size, size_t start)
-{
-    size_t i = start + 1;
-
-    while (i < size && frame[i] != '"')
-        i += frame[i] == '\\' ? 2 : 1;
-    return i + 1;
-}
-
-/* Refuses a frame in which one object has a key twice. The frame is sound JSON by now, so a string
- * is a key exactly when a colon follows it. */
-static int check_keys(const char *frame, size_t size, Error *error)
-{
-    struct {
-        const char *text;
-        size_t size;
-        unsigned object;
-    } keys[KEYS_MAX];
-    unsigned stack[GUEST_FRAME_DEPTH_MAX] = { 0 };
-    unsigned depth = 0, n_objects = 0;
-    size_t n_keys = 0;
-
-    for (size_t i = 0; i < size;) {
-        /* Strict or not, json-c 0.16 takes a single-quoted key. */
-        if (frame[i] == '\'')
-            return refuse(error, "the frame has a single-quoted string");
-        if (frame[i] == '{' || frame[i] == '[') {
-            if (depth == ELEMENTS_OF(stack))
-                return refuse(error, "the frame is nested too deeply");
-            stack[depth++] = ++n_objects;
-        } else if ((frame[i] == '}' || frame[i] == ']') && depth > 0) {
-            depth--;
-        }
-        if (frame[i] != '"') {
-            i++;
-            continue;
-        }
-
-        const char *text = frame + i + 1;
-        i = skip_string(frame, size, i);
-        size_t text_size = (size_t)(frame + i - text) - 1;
-        while (i < size && is_space(frame[i]))
-            i++;
-        if (i >= size || frame[i] != ':')
-            continue;
-
-        /* No key of ours needs an escape, and comparing the text would miss one. */
-        if (memchr(text, '\\', text_size))
-            return refuse_name(error, "unknown key", text, text_size);
-        for (size_t k = 0; k < n_keys; k++) {
-            if (keys[k].object == stack[depth - 1] && keys[k].size == text_size &&
-                memcmp(keys[k].text, text, text_size) == 0)
-                return refuse_name(error, "repeated key", text, text_size);
-        }
-        if (n_keys == ELEMENTS_OF(keys))
-            return refuse(error, "the frame has more than %d keys", KEYS_MAX);
-        keys[n_keys].text = text;
-        keys[n_keys].size = text_size;
-        keys[n_keys++].object = stack[depth - 1];
-    }
-    return 0;
-}
-
 static int parse_frame(const char *frame, size_t size, json_object **ret_object, Error *error)
 {
     if (size > GUEST_FRAME_SIZE_MAX)
@@ -320,9 +257,11 @@ static int parse_frame(const char *frame, size_t size, json_object **ret_object,
             return refuse(error, "there is more than one value in the frame");
     }
 
-    int r = check_keys(frame, size, error);
-    if (r < 0)
+    int r = json_keys_check(frame, size, KEYS_MAX, ERROR_FAILED, error);
+    if (r == -ENOMEM)
         return r;
+    if (r < 0)
+        return -EBADMSG;
 
     *ret_object = TAKE_PTR(object);
     return 0;

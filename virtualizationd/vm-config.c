@@ -16,6 +16,7 @@
 #define DEPTH_MAX     8
 #define BYTES_PER_MIB (UINT64_C(1) << 20)
 #define POINTER_MAX   128
+#define SHOWN_SIZE    64 /* how much of a foreign text is shown in a sentence */
 
 DEFINE_CLEANUP(json_object, json_object_put);
 DEFINE_CLEANUP(json_tokener, json_tokener_free);
@@ -43,6 +44,16 @@ struct Field {
 
 /* --- readers of values --- */
 
+/* No reader sees a control character, of which NUL would end the text for it, or what is no UTF-8:
+ * json-c's check lets overlong forms pass. */
+static bool is_clean_text(struct json_object *value)
+{
+    const char *text = json_object_get_string(value);
+
+    return text_is_utf8(text, (size_t)json_object_get_string_len(value)) &&
+           text_has_no_control(text);
+}
+
 static int read_string(const Field *field,
                        struct json_object *value,
                        const char *pointer,
@@ -52,8 +63,6 @@ static int read_string(const Field *field,
     const char *text = json_object_get_string(value);
     size_t length = (size_t)json_object_get_string_len(value);
 
-    if (strlen(text) != length || !text_has_no_control(text))
-        return INVALID(error, pointer, "the text has a control character");
     if (length < (size_t)field->min)
         return INVALID(error, pointer, "the text is empty");
     if (length > (size_t)field->max)
@@ -144,7 +153,7 @@ static int read_choice(const Field *field,
                        Error *error)
 {
     const char *text = json_object_get_string(value);
-    char list[128] = "";
+    char list[128] = "", shown[SHOWN_SIZE];
     size_t length = 0;
 
     for (unsigned i = 0; field->choices[i]; i++) {
@@ -156,7 +165,8 @@ static int read_choice(const Field *field,
                                    i > 0 ? ", " : "", field->choices[i]);
         assert(length < sizeof(list));
     }
-    return INVALID(error, pointer, "'%s' is none of %s", text, list);
+    text_escape(text, strlen(text), shown, sizeof(shown));
+    return INVALID(error, pointer, "'%s' is none of %s", shown, list);
 }
 
 /* Checked and forgotten: a value that changes nothing here. */
@@ -167,15 +177,18 @@ static int read_platform_version(const Field *field,
                                  Error *error)
 {
     const char *text = json_object_get_string(value);
+    char shown[SHOWN_SIZE];
 
     (void)field;
     (void)destination;
     /* AVF matches a semantic version requirement against its platform's 1.0.0. */
     if (strcmp(text, "~1.0") != 0 && strcmp(text, "^1.0") != 0 && strcmp(text, "1.0") != 0 &&
-        strcmp(text, "1.0.0") != 0 && strcmp(text, "=1.0.0") != 0 && strcmp(text, "~1.0.0") != 0)
+        strcmp(text, "1.0.0") != 0 && strcmp(text, "=1.0.0") != 0 && strcmp(text, "~1.0.0") != 0) {
+        text_escape(text, strlen(text), shown, sizeof(shown));
         return error_set(error, ERROR_NOT_SUPPORTED,
                          "%s: this platform has version 1.0.0, which does not match '%s'", pointer,
-                         text);
+                         shown);
+    }
     return 0;
 }
 
@@ -346,7 +359,7 @@ static int read_field(const Field *fields,
                       void *destination,
                       Error *error)
 {
-    char place[POINTER_MAX + VM_CONFIG_NAME_MAX], shown[VM_CONFIG_NAME_MAX];
+    char place[POINTER_MAX + SHOWN_SIZE], shown[SHOWN_SIZE];
 
     text_escape(key, strlen(key), shown, sizeof(shown));
     (void)snprintf(place, sizeof(place), "%s/%s", pointer, shown);
@@ -356,6 +369,8 @@ static int read_field(const Field *fields,
         if (!json_object_is_type(value, field->type))
             return INVALID(error, place, "expected %s, got %s", json_type_to_name(field->type),
                            json_type_to_name(json_object_get_type(value)));
+        if (field->type == json_type_string && !is_clean_text(value))
+            return INVALID(error, place, "the text has a control character or is no UTF-8");
         return field->read(field, value, place, (char *)destination + field->offset, error);
     }
     return INVALID(error, place, "unknown key");

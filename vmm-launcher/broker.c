@@ -10,6 +10,7 @@
 #include "protocol/broker-message.h"
 
 #define DIALS_MAX 64
+#define ERRNO_MAX 4095 /* the kernel's MAX_ERRNO */
 
 struct Broker {
     int fd;
@@ -88,8 +89,9 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 
     if (message.type == BROKER_CONNECT)
         answer_connect(broker, message.id, message.value);
-    else if (message.type == BROKER_DIALED && forget_dial(broker, message.id) >= 0)
-        broker->handlers->dialed(broker->userdata, message.id, (int)(message.value & 0xfff));
+    else if (message.type == BROKER_DIALED && message.value <= ERRNO_MAX &&
+             forget_dial(broker, message.id) >= 0)
+        broker->handlers->dialed(broker->userdata, message.id, (int)message.value);
     else
         broker_fail(broker, "vsock-device breaks the broker's protocol");
     return 0;

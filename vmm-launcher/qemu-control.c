@@ -47,6 +47,8 @@ struct VmmControl {
     VmmEnd end;
     QmpCommand waiting[COMMANDS_MAX]; /* in the order they were sent */
     size_t n_waiting;
+    QmpCommand held[COMMANDS_MAX]; /* asked for before QEMU was ready for them */
+    size_t n_held;
     char *line; /* what has come of the line that is being read */
     size_t line_size;
 };
@@ -80,6 +82,27 @@ static void control_send(VmmControl *control, QmpCommand command)
     control->waiting[control->n_waiting++] = command;
 }
 
+/* QEMU answers any command before qmp_capabilities with an error, and the first cont would undo a
+ * stop: until the VM runs, requests are held. */
+static void control_request(VmmControl *control, QmpCommand command)
+{
+    if (control->running)
+        control_send(control, command);
+    else if (control->n_held == COMMANDS_MAX)
+        control_fail(control, "QEMU does not answer its control connection");
+    else
+        control->held[control->n_held++] = command;
+}
+
+static void on_running(VmmControl *control)
+{
+    control->running = true;
+    control->handlers->running(control->userdata);
+    for (size_t i = 0; i < control->n_held; i++)
+        control_send(control, control->held[i]);
+    control->n_held = 0;
+}
+
 static void on_answer(VmmControl *control, bool is_error)
 {
     if (control->n_waiting == 0) {
@@ -97,20 +120,16 @@ static void on_answer(VmmControl *control, bool is_error)
 
     switch (command) {
     case QMP_CAPABILITIES:
-        if (!control->paused) {
+        if (!control->paused)
             control_send(control, QMP_CONT);
-        } else {
-            control->running = true;
-            control->handlers->running(control->userdata);
-        }
+        else
+            on_running(control);
         break;
     case QMP_CONT:
-        if (!control->running) {
-            control->running = true;
-            control->handlers->running(control->userdata);
-        } else {
+        if (!control->running)
+            on_running(control);
+        else
             control->handlers->resumed(control->userdata);
-        }
         break;
     case QMP_STOP:
         control->handlers->suspended(control->userdata);
@@ -165,13 +184,16 @@ static void on_line(VmmControl *control, const char *line, size_t size)
 {
     struct json_tokener *tokener = json_tokener_new_ex(LINE_DEPTH_MAX);
     struct json_object *message = NULL;
+    bool is_whole = false;
 
     if (tokener) {
         json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
         message = json_tokener_parse_ex(tokener, line, (int)size);
+        /* It may have stopped at the end of the value. */
+        is_whole = json_tokener_get_parse_end(tokener) == size;
         json_tokener_free(tokener);
     }
-    if (!json_object_is_type(message, json_type_object)) {
+    if (!is_whole || !json_object_is_type(message, json_type_object)) {
         json_object_put(message);
         control_fail(control, "QEMU's control connection carries no JSON object");
         return;
@@ -291,17 +313,17 @@ static int control_new(sd_event *event,
 
 static void control_suspend(VmmControl *control)
 {
-    control_send(control, QMP_STOP);
+    control_request(control, QMP_STOP);
 }
 
 static void control_resume(VmmControl *control)
 {
-    control_send(control, QMP_CONT);
+    control_request(control, QMP_CONT);
 }
 
 static void control_power_button(VmmControl *control)
 {
-    control_send(control, QMP_SYSTEM_POWERDOWN);
+    control_request(control, QMP_SYSTEM_POWERDOWN);
 }
 
 static VmmEnd control_drain(VmmControl *control)

@@ -14,7 +14,8 @@
 /* A descriptor handed to a process stands at VMM_FIRST_FD plus its index. */
 #define VMM_FIRST_FD 3
 #define VMM_FDS_MAX  1000
-#define VMM_ARGS_MAX 512
+/* QEMU takes two for each descriptor of a disk, of which there may be nearly as many. */
+#define VMM_ARGS_MAX (2 * VMM_FDS_MAX + 128)
 
 /* An argument vector and the descriptors that go with it; both owned. */
 typedef struct VmmCommand {

@@ -7,14 +7,27 @@
 fuzz_targets = \
 	%D%/fuzz-guest-message \
 	%D%/fuzz-guest-rings \
-	%D%/fuzz-vhost-user-message
+	%D%/fuzz-launch-spec \
+	%D%/fuzz-qemu-control \
+	%D%/fuzz-supervisor-message \
+	%D%/fuzz-vhost-user-message \
+	%D%/fuzz-vm-config
 
 tests_fuzz_fuzz_guest_message_LDADD = libprotocol.a libcommon.a $(JSON_LIBS) $(fuzz_libs)
 tests_fuzz_fuzz_guest_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_guest_rings_LDADD = $(vsock_device_libs) $(fuzz_libs)
 tests_fuzz_fuzz_guest_rings_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_launch_spec_LDADD = libprotocol.a libcommon.a $(fuzz_libs)
+tests_fuzz_fuzz_launch_spec_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_qemu_control_LDADD = liblauncher.a libprotocol.a libcommon.a $(SYSTEMD_LIBS) \
+	$(JSON_LIBS) $(fuzz_libs)
+tests_fuzz_fuzz_qemu_control_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_supervisor_message_LDADD = libprotocol.a libcommon.a $(JSON_LIBS) $(fuzz_libs)
+tests_fuzz_fuzz_supervisor_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_vhost_user_message_LDADD = libvhost-user.a libcommon.a $(fuzz_libs)
 tests_fuzz_fuzz_vhost_user_message_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_vm_config_LDADD = $(virtualizationd_libs) $(fuzz_libs)
+tests_fuzz_fuzz_vm_config_LDFLAGS = $(fuzz_ldflags)
 
 check_PROGRAMS += $(fuzz_targets)
 EXTRA_DIST += %D%/corpus %D%/fuzz.h %D%/replay.c

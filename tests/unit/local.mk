@@ -73,6 +73,46 @@ tests_unit_test_nearest_match_LDADD = $(vmctl_unit_libs)
 tests_unit_test_options_LDADD = $(vmctl_unit_libs)
 tests_unit_test_output_copy_LDADD = $(vmctl_unit_libs)
 
-unit_tests = $(vsock_unit_tests) $(guest_unit_tests) $(vmctl_unit_tests)
+# What the daemon and its libraries are made of, with the libraries in LDADD.
+daemon_unit_tests = \
+	%D%/test-broker-message \
+	%D%/test-bus-contract \
+	%D%/test-byte-ring \
+	%D%/test-bytes \
+	%D%/test-cid-pool \
+	%D%/test-composite-layout \
+	%D%/test-error \
+	%D%/test-fd \
+	%D%/test-fd-message \
+	%D%/test-gpt \
+	%D%/test-json-keys \
+	%D%/test-launch-spec \
+	%D%/test-settings \
+	%D%/test-supervisor-message \
+	%D%/test-text \
+	%D%/test-vm-config \
+	%D%/test-vm-files \
+	%D%/test-vm-state
+
+# The launcher's guest-link is another module than the guest's, and its test needs another name.
+launcher_unit_tests = \
+	%D%/test-broker \
+	%D%/test-launcher-guest-link \
+	%D%/test-output \
+	%D%/test-qemu-command \
+	%D%/test-qemu-control \
+	%D%/test-vmm
+
+launcher_unit_libs = liblauncher.a libprotocol.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS) \
+	$(CMOCKA_LIBS)
+tests_unit_test_broker_LDADD = $(launcher_unit_libs)
+tests_unit_test_launcher_guest_link_LDADD = $(launcher_unit_libs)
+tests_unit_test_output_LDADD = $(launcher_unit_libs)
+tests_unit_test_qemu_command_LDADD = $(launcher_unit_libs)
+tests_unit_test_qemu_control_LDADD = $(launcher_unit_libs)
+tests_unit_test_vmm_LDADD = $(launcher_unit_libs)
+
+unit_tests = $(vsock_unit_tests) $(guest_unit_tests) $(vmctl_unit_tests) $(daemon_unit_tests) \
+	$(launcher_unit_tests)
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)

@@ -91,11 +91,12 @@ static void call_with_an_unknown_key_is_refused_by_name(void **state)
     assert_refused_with("{" METHOD("PayloadReady") ",\"oneway\":true}", "unknown key 'oneway'");
     assert_refused_with("{" METHOD("PayloadReady") ",\"upgrade\":false}", "unknown key 'upgrade'");
     assert_refused_with("{" METHOD("PayloadReady") ",\"parameters\":{\"x\\u0061\":1}}",
-                        "unknown key 'x\\x5cu0061'");
+                        "/parameters/x\\x5cu0061: unknown key");
     assert_refused_with("{" METHOD("PayloadReady") ",\"parameters\":{\"exit_code\":1}}",
                         "unknown key 'exit_code'");
     assert_refused_with("{" METHOD("PayloadReady") ",\"\":1}", "unknown key ''");
-    assert_refused_with("{" METHOD("PayloadReady") ",\"\x01\":1}", "unknown key '\\x01'");
+    assert_refused_with("{" METHOD("PayloadReady") ",\"\x01\":1}",
+                        "/method: a string has a control character");
 }
 
 static void call_with_a_repeated_key_is_refused_by_name(void **state)
@@ -103,11 +104,11 @@ static void call_with_a_repeated_key_is_refused_by_name(void **state)
     (void)state;
     assert_refused_with("{" METHOD("PayloadFinished") ",\"parameters\":{\"exit_code\":1,"
                                                       "\"exit_code\":2}}",
-                        "repeated key 'exit_code'");
+                        "/parameters/exit_code: the key is there twice");
     assert_refused_with("{" METHOD("PayloadReady") ",\"parameters\":{}, \"parameters\" : {}}",
-                        "repeated key 'parameters'");
+                        "/parameters: the key is there twice");
     assert_refused_with("{" METHOD("PayloadReady") "," METHOD("PayloadReady") "}",
-                        "repeated key 'method'");
+                        "/method: the key is there twice");
 }
 
 static void equal_keys_of_different_objects_are_not_repeated(void **state)
@@ -305,7 +306,7 @@ static void frame_may_have_sixteen_keys_and_no_more(void **state)
     assert_refused_with("{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,"
                         "\"i\":1,\"j\":1,\"k\":1,\"l\":1,\"m\":1,\"n\":1,\"o\":1,\"p\":1,"
                         "\"q\":1}",
-                        "the frame has more than 16 keys");
+                        "/q: too many keys");
 }
 
 static void encoded_call_that_does_not_fit_is_reported(void **state)
