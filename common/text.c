@@ -61,6 +61,27 @@ static bool is_control(uint8_t byte)
     return byte < 0x20 || byte == 0x7f;
 }
 
+/* U+0080 to U+009F drive terminals as C0 controls do. */
+static bool is_c1_control(const uint8_t *sequence, size_t length)
+{
+    return length == 2 && sequence[0] == 0xc2 && sequence[1] < 0xa0;
+}
+
+bool text_is_printable(const char *text, size_t size)
+{
+    const uint8_t *bytes = (const uint8_t *)text;
+
+    for (size_t i = 0; i < size;) {
+        size_t length = utf8_sequence_length(bytes + i, size - i);
+
+        if (length == 0 || (is_control(bytes[i]) && bytes[i] != '\n') ||
+            is_c1_control(bytes + i, length))
+            return false;
+        i += length;
+    }
+    return true;
+}
+
 bool text_has_no_control(const char *text)
 {
     for (; *text; text++) {
@@ -79,14 +100,12 @@ static size_t escape_one(const uint8_t *bytes,
 {
     static const char digits[] = "0123456789abcdef";
     size_t length = utf8_sequence_length(bytes, size);
-    /* C1 controls (U+0080 to U+009F) drive terminals as C0 ones do. */
-    bool c1_control = length == 2 && bytes[0] == 0xc2 && bytes[1] < 0xa0;
 
     if (bytes[0] == '\r' && size > 1 && bytes[1] == '\n') {
         *ret_length = 0;
         return 1;
     }
-    if (length > 0 && !c1_control && bytes[0] != '\\' &&
+    if (length > 0 && !is_c1_control(bytes, length) && bytes[0] != '\\' &&
         (!is_control(bytes[0]) || bytes[0] == '\n')) {
         memcpy(piece, bytes, length);
         *ret_length = length;

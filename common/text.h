@@ -9,6 +9,10 @@
 /* True for valid UTF-8 without NUL, surrogates and overlong forms. */
 bool text_is_utf8(const char *text, size_t size);
 
+/* True for what text_escape() could have made: valid UTF-8 with no control character but newline.
+ */
+bool text_is_printable(const char *text, size_t size);
+
 /* True when no byte is a C0 control or DEL. */
 bool text_has_no_control(const char *text);
 

@@ -77,5 +77,5 @@ void launch_spec_deinit(LaunchSpec *spec);
 int launch_spec_encode(const LaunchSpec *spec, uint8_t **ret_bytes, size_t *ret_size);
 
 /* Decodes and checks every number against the limits above and @n_fds; -EBADMSG for anything out
- * of range, overlapping, cut off or left over. The result is released with launch_spec_deinit(). */
+ * of range, cut off or left over. The result is released with launch_spec_deinit(). */
 int launch_spec_decode(const uint8_t *bytes, size_t size, size_t n_fds, LaunchSpec *ret_spec);

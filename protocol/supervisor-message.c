@@ -103,8 +103,7 @@ static int get_u32(ByteReader *reader, uint32_t min, uint32_t max, uint32_t *ret
     return 0;
 }
 
-/* Reads text into @text, an array of @max + 1 bytes. Escaped text has no control character but the
- * newline. */
+/* Reads text into @text, an array of @max + 1 bytes. */
 static int get_text(ByteReader *reader, size_t max, char *text)
 {
     uint16_t length;
@@ -114,14 +113,7 @@ static int get_text(ByteReader *reader, size_t max, char *text)
         return -EBADMSG;
 
     text[length] = '\0';
-    if (!text_is_utf8(text, length))
-        return -EBADMSG;
-    for (size_t i = 0; i < length; i++) {
-        unsigned char byte = (unsigned char)text[i];
-        if ((byte < 0x20 && byte != '\n') || byte == 0x7f)
-            return -EBADMSG;
-    }
-    return 0;
+    return text_is_printable(text, length) ? 0 : -EBADMSG;
 }
 
 static int get_record(ByteReader *reader, DeathRecord *record)
@@ -210,15 +202,19 @@ static int get_body(ByteReader *reader, SupervisorMessage *message)
 int supervisor_message_decode(const uint8_t *bytes, size_t size, SupervisorMessage *ret_message)
 {
     ByteReader reader = byte_reader(bytes, size);
+    SupervisorMessage message = { 0 };
     uint16_t type;
 
     if (byte_reader_get_le16(&reader, &type) < 0)
         return -EBADMSG;
 
-    memset(ret_message, 0, sizeof(*ret_message));
-    ret_message->type = (SupervisorMessageType)type;
-    int r = get_body(&reader, ret_message);
+    message.type = (SupervisorMessageType)type;
+    int r = get_body(&reader, &message);
     if (r < 0)
         return r;
-    return reader.size == 0 ? 0 : -EBADMSG;
+    if (reader.size != 0)
+        return -EBADMSG;
+
+    *ret_message = message;
+    return 0;
 }

@@ -12,7 +12,7 @@ typedef struct Settings {
     uint64_t vms_max;          /* VMsMax=: living VMs at the same time */
 } Settings;
 
-/* Sets the defaults, then what @path says; NULL: the file may be missing. An unknown section or
- * setting and a bad value are errors that name the line. */
+/* Sets the defaults, then what @path says; NULL: the default path, which may be missing. What is
+ * unknown or not valid is an error that names it. */
 int settings_load(const char *path, Settings *ret_settings, Error *error);
 void settings_deinit(Settings *settings);

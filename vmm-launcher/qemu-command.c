@@ -53,7 +53,9 @@ static void add_machine(VmmCommand *command, const VmmMachine *machine, int *r)
     ADD("-display", "none");
     ADD("-machine", "q35,accel=%s,memory-backend=ram,dump-guest-core=off,usb=off",
         machine->use_kvm ? "kvm" : "tcg");
-    ADD("-cpu", "%s", machine->use_kvm ? "host" : "max");
+    /* TCG runs "rep movsb" byte by byte, which is what Linux copies with where the processor says
+     * that it is fast. Without, guests copy two to four times as fast. */
+    ADD("-cpu", "%s", machine->use_kvm ? "host" : "max,-erms,-fsrm");
     ADD("-smp", "%" PRIu32, spec->cpus);
     ADD("-m", "%" PRIu64 "M", memory_mib);
     /* vsock-device maps this memory; QEMU seals its size. */

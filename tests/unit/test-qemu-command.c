@@ -122,7 +122,7 @@ static void machine_is_what_the_spec_says(void **state)
     assert_true(has(fixture, "-smp", "3"));
     assert_true(has(fixture, "-m", "512M"));
     assert_true(has(fixture, "-object", "memory-backend-memfd,id=ram,size=512M,share=on"));
-    assert_true(has(fixture, "-cpu", "max"));
+    assert_true(has(fixture, "-cpu", "max,-erms,-fsrm"));
     assert_true(
         has(fixture, "-machine", "q35,accel=tcg,memory-backend=ram,dump-guest-core=off,usb=off"));
     assert_true(has(fixture, "-append", "console=ttyS0 a=b,c"));

@@ -208,9 +208,25 @@ static void decimal_numbers_are_taken_in_one_spelling(void **state)
     }
 }
 
+static void printable_is_what_escaping_makes(void **state)
+{
+    static const char foreign[] = "a\tb\x1b[31m\xc2\x9b\xff\r\nc\\";
+    char escaped[128];
+
+    (void)state;
+    size_t length = text_escape(foreign, strlen(foreign), escaped, sizeof(escaped));
+    assert_true(text_is_printable(escaped, length));
+    assert_true(text_is_printable("\xc2\xa0 and\nmore", 9));
+    assert_false(text_is_printable(foreign, strlen(foreign)));
+    assert_false(text_is_printable("\xc2\x9b", 2));
+    assert_false(text_is_printable("\r\n", 2));
+    assert_false(text_is_printable("", 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(printable_is_what_escaping_makes),
         cmocka_unit_test(well_formed_utf8_is_told_from_other_bytes),
         cmocka_unit_test(control_characters_are_found),
         cmocka_unit_test(harmful_bytes_become_escapes),
