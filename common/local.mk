@@ -1,6 +1,7 @@
-# Small libraries shared by all parts. Programs list these in their sources' library;
-# static guest programs compile common_sources with their own flags.
-common_sources = \
+# Small libraries shared by all parts. Static guest programs compile the few that they need with
+# flags of their own.
+noinst_LIBRARIES += libcommon.a
+libcommon_a_SOURCES = \
 	%D%/byte-ring.c %D%/byte-ring.h \
 	%D%/bytes.c %D%/bytes.h \
 	%D%/ckd.h \
@@ -13,7 +14,5 @@ common_sources = \
 	%D%/kvm.c %D%/kvm.h \
 	%D%/log.c %D%/log.h \
 	%D%/program-path.c %D%/program-path.h \
+	%D%/spawn.c %D%/spawn.h \
 	%D%/text.c %D%/text.h
-
-noinst_LIBRARIES += libcommon.a
-libcommon_a_SOURCES = $(common_sources)

@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +13,7 @@
 
 #include "common/fd.h"
 #include "common/program-path.h"
+#include "common/spawn.h"
 
 /* The listener's names in its directory. */
 #define SOCKET   "socket"
@@ -43,9 +42,6 @@ static int connect_to(const char *directory, const char *name, int *ret_fd)
 static int spawn_listener(const char *path, const char *directory, uid_t user, int ready_fd)
 {
     _cleanup_free_ char *listen_option = NULL, *user_option = NULL;
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
     pid_t pid;
 
     if (asprintf(&listen_option, "--listen=%s", directory) < 0) {
@@ -59,28 +55,7 @@ static int spawn_listener(const char *path, const char *directory, uid_t user, i
     char *const arguments[] = { (char[]){ "vmm-launcher" }, listen_option, user_option,
                                 (char[]){ "--ready-fd=3" }, NULL };
 
-    sigemptyset(&none);
-    sigfillset(&all);
-    int r = posix_spawn_file_actions_init(&actions);
-    if (r != 0)
-        return -r;
-    r = posix_spawnattr_init(&attributes);
-    if (r != 0) {
-        posix_spawn_file_actions_destroy(&actions);
-        return -r;
-    }
-    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                    POSIX_SPAWN_SETSID);
-    (void)posix_spawnattr_setsigmask(&attributes, &none);
-    (void)posix_spawnattr_setsigdefault(&attributes, &all);
-    r = posix_spawn_file_actions_adddup2(&actions, ready_fd, 3);
-    if (r == 0)
-        r = posix_spawn_file_actions_addclosefrom_np(&actions, 4);
-    if (r == 0)
-        r = posix_spawn(&pid, path, &actions, &attributes, arguments, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return -r;
+    return spawn_program(path, arguments, ready_fd, &pid);
 }
 
 /* Starts a listener and waits until it takes connections. */

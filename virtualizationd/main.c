@@ -87,7 +87,8 @@ int main(int argc, char **argv)
         return r < 0 ? 2 : EXIT_SUCCESS;
 
     umask(0022);
-    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+    /* The one child, the listener, is nobody's to wait for: it outlives this process or not. */
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGCHLD, SIG_IGN) == SIG_ERR)
         return EXIT_FAILURE;
     return daemon_run(&options) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

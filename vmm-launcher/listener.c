@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 
 #include "common/fd.h"
 #include "common/log.h"
+#include "common/spawn.h"
 #include "vmm-launcher/vm-uid.h"
 
 #define GRACE_USEC UINT64_C(5000000)
@@ -67,32 +67,8 @@ static int on_launcher_end(sd_event_source *source, const siginfo_t *info, void 
 static int spawn_launcher(int connection, pid_t *ret_pid)
 {
     char *const arguments[] = { (char[]){ "vmm-launcher" }, (char[]){ "--connection-fd=3" }, NULL };
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
 
-    sigemptyset(&none);
-    sigfillset(&all);
-    int r = posix_spawn_file_actions_init(&actions);
-    if (r != 0)
-        return -r;
-    r = posix_spawnattr_init(&attributes);
-    if (r != 0) {
-        posix_spawn_file_actions_destroy(&actions);
-        return -r;
-    }
-    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                    POSIX_SPAWN_SETSID);
-    (void)posix_spawnattr_setsigmask(&attributes, &none);
-    (void)posix_spawnattr_setsigdefault(&attributes, &all);
-    r = posix_spawn_file_actions_adddup2(&actions, connection, 3);
-    if (r == 0)
-        r = posix_spawn_file_actions_addclosefrom_np(&actions, 4);
-    if (r == 0)
-        r = posix_spawn(ret_pid, "/proc/self/exe", &actions, &attributes, arguments, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return -r;
+    return spawn_program("/proc/self/exe", arguments, connection, ret_pid);
 }
 
 static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata)

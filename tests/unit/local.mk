@@ -88,6 +88,7 @@ daemon_unit_tests = \
 	%D%/test-json-keys \
 	%D%/test-launch-spec \
 	%D%/test-settings \
+	%D%/test-spawn \
 	%D%/test-supervisor-message \
 	%D%/test-text \
 	%D%/test-vm-config \
