@@ -58,6 +58,16 @@ int fd_get_access_mode(int fd)
     return flags & O_PATH ? O_PATH : flags & O_ACCMODE;
 }
 
+void fd_occupy_standard(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDONLY); /* writing fails with EBADF, as it did before */
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    (void)fd_close(fd);
+}
+
 int fd_reopen(int fd, int flags, int *ret_fd)
 {
     char path[sizeof("/proc/self/fd/-2147483648")];

@@ -37,6 +37,10 @@ void fd_close_all_but(const int *keep, size_t n_keep, int also);
 /* O_RDONLY, O_WRONLY, O_RDWR or O_PATH; a negative errno for what is not an open descriptor. */
 int fd_get_access_mode(int fd);
 
+/* Puts /dev/null, for reading, where standard descriptors are closed: for the start of a program,
+ * before a file that it opens takes their place and gets their output. */
+void fd_occupy_standard(void);
+
 /* A new open file description of the file behind @fd, with @flags as for open(2); close-on-exec.
  * Needs /proc, and the right to open the file anew. Sockets cannot be re-opened (-ENXIO). */
 int fd_reopen(int fd, int flags, int *ret_fd);

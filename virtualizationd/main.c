@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "common/fd.h"
 #include "common/log.h"
 #include "config.h"
 #include "virtualizationd/daemon.h"
@@ -81,6 +82,7 @@ int main(int argc, char **argv)
 {
     DaemonOptions options = { .bus = "system", .runtime_dir = DEFAULT_RUNTIME_DIR };
 
+    fd_occupy_standard();
     log_set_max_level_from_environment();
     int r = parse_options(argc, argv, &options);
     if (r <= 0)

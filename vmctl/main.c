@@ -2,6 +2,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/fd.h"
 #include "config.h"
 #include "vmctl/exit-status.h"
 #include "vmctl/output.h"
@@ -61,6 +62,7 @@ int main(int argc, char **argv)
     Error error = ERROR_INIT;
     int status = EXIT_STATUS_OK;
 
+    fd_occupy_standard();
     if (options_parse(argc, argv, verbs, &options, &error) < 0) {
         output_error(&error);
         error_clear(&error);

@@ -6,12 +6,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/drop-privileges.h"
@@ -28,8 +30,7 @@
 #include "vmm-launcher/supervisor.h"
 #include "vmm-launcher/vm-uid.h"
 
-/* A kernel or initrd that has to be copied into memory. */
-#define BOOT_FILE_SIZE_MAX (UINT64_C(1) << 30)
+#define LAUNCH_TIMEOUT_SEC 30
 
 typedef struct Launch {
     int connection;
@@ -45,22 +46,79 @@ typedef struct Launch {
     SupervisorSetup setup;
 } Launch;
 
-static int check_disk_files(Launch *launch, Error *error)
+typedef enum FileUse {
+    USE_BOOT,
+    USE_DISK,
+    USE_WRITABLE_DISK,
+    USE_OUTPUT,
+    USE_INPUT,
+    USE_SOCKET,
+    USE_MAX,
+} FileUse;
+
+/* What a file has to be for each use, and how open. */
+static const struct {
+    mode_t kinds[4];
+    bool read, write;
+} file_uses[USE_MAX] = {
+    [USE_BOOT] = { { S_IFREG }, true, false },
+    [USE_DISK] = { { S_IFREG, S_IFBLK }, true, false },
+    [USE_WRITABLE_DISK] = { { S_IFREG, S_IFBLK }, true, true },
+    [USE_OUTPUT] = { { S_IFREG, S_IFCHR, S_IFIFO, S_IFSOCK }, false, true },
+    [USE_INPUT] = { { S_IFCHR, S_IFIFO, S_IFSOCK }, true, false },
+    [USE_SOCKET] = { { S_IFSOCK }, true, true },
+};
+
+/* The launcher opens files anew with root's rights: never what the client has not shown, by an open
+ * descriptor, that it has. The daemon has checked the same, but it is not trusted with root's
+ * power; and nothing is opened here that could block. */
+static int check_file(const Launch *launch, uint16_t index, FileUse use, Error *error)
+{
+    struct stat status;
+
+    if (index == LAUNCH_SPEC_NO_FD)
+        return 0;
+    int fd = launch->request.fds[index];
+    int mode = fd_get_access_mode(fd);
+    bool readable = mode == O_RDONLY || mode == O_RDWR;
+    bool writable = mode == O_WRONLY || mode == O_RDWR;
+    if (fstat(fd, &status) < 0 || (file_uses[use].read && !readable) ||
+        (file_uses[use].write && !writable))
+        return error_set(error, ERROR_INVALID_FILE, "file %u of the launch is not open for%s%s",
+                         index, file_uses[use].read ? " reading" : "",
+                         file_uses[use].write ? " writing" : "");
+    for (size_t i = 0; i < ELEMENTS_OF(file_uses[use].kinds); i++) {
+        if (file_uses[use].kinds[i] == (status.st_mode & S_IFMT))
+            return 0;
+    }
+    return error_set(error, ERROR_INVALID_FILE, "file %u of the launch is of the wrong kind",
+                     index);
+}
+
+static int check_files(const Launch *launch, Error *error)
 {
     const LaunchSpec *spec = &launch->request.spec;
+    const struct {
+        uint16_t index;
+        FileUse use;
+    } files[] = {
+        { spec->kernel, USE_BOOT },      { spec->initrd, USE_BOOT },
+        { spec->bootloader, USE_BOOT },  { spec->console_out, USE_OUTPUT },
+        { spec->log, USE_OUTPUT },       { spec->payload_out, USE_OUTPUT },
+        { spec->console_in, USE_INPUT }, { spec->stub_socket, USE_SOCKET },
+    };
+    int r = 0;
 
+    for (size_t i = 0; r >= 0 && i < ELEMENTS_OF(files); i++)
+        r = check_file(launch, files[i].index, files[i].use, error);
     for (size_t i = 0; i < spec->n_disks; i++) {
-        for (size_t j = 0; j < spec->disks[i].n_regions; j++) {
-            int mode = fd_get_access_mode(launch->request.fds[spec->disks[i].regions[j].fd_index]);
+        const LaunchDisk *disk = &spec->disks[i];
 
-            /* The launcher re-opens files with its own rights: never with more than the client
-             * has shown to have. */
-            if (mode != O_RDWR && (spec->disks[i].writable || mode != O_RDONLY))
-                return error_set(error, ERROR_INVALID_FILE, "a file of disk %zu is not open for %s",
-                                 i, spec->disks[i].writable ? "reading and writing" : "reading");
-        }
+        for (size_t j = 0; r >= 0 && j < disk->n_regions; j++)
+            r = check_file(launch, disk->regions[j].fd_index,
+                           disk->writable ? USE_WRITABLE_DISK : USE_DISK, error);
     }
-    return 0;
+    return r;
 }
 
 /* Keeps others off an image: exclusively off one that the VM writes. The lock is on a description
@@ -122,21 +180,26 @@ static int lock_images(Launch *launch, Error *error)
 /* Makes sure that the VM's uid can read the file, and nobody but root can change it meanwhile. */
 static int secure_boot_file(Launch *launch, uint16_t index, const char *what, Error *error)
 {
+    size_t size_max = launch->request.spec.memory_bytes; /* more would not fit the guest */
     struct stat status;
-    int copy;
+    int copy = -EBADF;
 
     if (index == LAUNCH_SPEC_NO_FD)
         return 0;
     int *fd = &launch->request.fds[index];
     if (fstat(*fd, &status) < 0)
         return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot look at the %s", what);
-    if (memfd_is_sealed(*fd) || (S_ISREG(status.st_mode) && status.st_uid == 0 &&
-                                 (status.st_mode & 0022) == 0 && (status.st_mode & 0004) != 0))
+    if (memfd_is_sealed(*fd))
         return 0;
 
-    int r = memfd_new_sealed_copy(what, *fd, BOOT_FILE_SIZE_MAX, &copy);
+    int r;
+    if (S_ISREG(status.st_mode) && status.st_uid == 0 && (status.st_mode & 0022) == 0 &&
+        (status.st_mode & 0004) != 0)
+        r = fd_reopen(*fd, O_RDONLY, &copy); /* the client's may be open for writing */
+    else
+        r = memfd_new_sealed_copy(what, *fd, size_max, &copy);
     if (r < 0)
-        return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot copy the %s", what);
+        return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot take over the %s", what);
     (void)fd_close(*fd);
     *fd = copy;
     return 0;
@@ -166,8 +229,15 @@ static int open_channels(Launch *launch, Error *error)
     r = open_output(launch, spec->payload_out, "payload-out", &setup->payload_out, error);
     if (r < 0)
         return r;
-    if (spec->console_in != LAUNCH_SPEC_NO_FD)
+    if (spec->console_in == LAUNCH_SPEC_NO_FD)
+        return 0;
+    r = fd_reopen(launch->request.fds[spec->console_in], O_RDONLY | O_NONBLOCK, &setup->console_in);
+    if (r == -ENXIO) { /* a socket: read with MSG_DONTWAIT */
         setup->console_in = take_fd(&launch->request.fds[spec->console_in]);
+        return 0;
+    }
+    if (r < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot read from console-in");
     return 0;
 }
 
@@ -261,7 +331,7 @@ static int prepare(Launch *launch, Error *error)
 {
     const LaunchSpec *spec = &launch->request.spec;
 
-    int r = check_disk_files(launch, error);
+    int r = check_files(launch, error);
     if (r < 0)
         return r;
     r = lock_images(launch, error);
@@ -369,6 +439,19 @@ static int become_supervisor(Launch *launch, Error *error)
     return 0;
 }
 
+/* Leaves what the caller's surroundings have that a VM must not. */
+static int leave_surroundings(Error *error)
+{
+    /* A file system of a client's may never answer: then nobody waits for this process. The
+     * supervisor's own alarm replaces this one. */
+    (void)alarm(LAUNCH_TIMEOUT_SEC);
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
+        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot leave the keyring");
+    if (chdir("/") < 0)
+        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot change to /");
+    return 0;
+}
+
 int launch_serve(int connection)
 {
     _cleanup_(error_clear) Error error = ERROR_INIT;
@@ -397,7 +480,7 @@ int launch_serve(int connection)
                         "vmm-launcher runs as uid %u, but gives each VM a uid of its own: "
                         "start it as root",
                         geteuid());
-    int r = error.kind != ERROR_NONE ? -EPERM : 0;
+    int r = error.kind != ERROR_NONE ? -EPERM : leave_surroundings(&error);
     if (r >= 0)
         r = launch_request_receive(connection, &launch.request, &error);
     if (r >= 0)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
@@ -23,6 +25,10 @@
 
 #define GRACE_USEC UINT64_C(5000000)
 #define BACKLOG    128
+
+/* How long to wait for another listener to end. */
+#define LOCK_ATTEMPTS 20
+#define LOCK_RETRY_MS 50
 
 typedef struct Listener {
     sd_event *event;
@@ -59,6 +65,7 @@ static int on_launcher_end(sd_event_source *source, const siginfo_t *info, void 
     if (info->si_code != CLD_EXITED)
         log_warning("launcher %d was ended by signal %d", info->si_pid, info->si_status);
     listener->n_launchers--;
+    (void)sd_event_source_set_enabled(listener->socket_io, SD_EVENT_ON);
     sd_event_source_disable_unref(source);
     check_idle(listener);
     return 0;
@@ -75,13 +82,17 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
 {
     Listener *listener = userdata;
     sd_event_source *child = NULL;
+    siginfo_t info;
     pid_t pid;
 
-    (void)source;
     (void)revents;
     _cleanup_close_ int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-    if (connection < 0)
-        return 0; /* it has gone, or there are no descriptors: the daemon sees the silence */
+    if (connection < 0) {
+        /* It has gone; or there are no descriptors, and will be none before a VM has ended. */
+        if (errno == EMFILE || errno == ENFILE)
+            (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        return 0;
+    }
 
     int r = spawn_launcher(connection, &pid);
     if (r < 0) {
@@ -91,6 +102,8 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
     r = sd_event_add_child(listener->event, &child, pid, WEXITED, on_launcher_end, listener);
     if (r < 0) {
         log_error("cannot watch launcher %d: %s", pid, strerror(-r));
+        (void)kill(pid, SIGKILL); /* ours, and not reaped: the pid is still its own */
+        (void)waitid(P_PID, (id_t)pid, &info, WEXITED);
         return 0;
     }
     (void)sd_event_source_set_description(child, "launcher");
@@ -175,6 +188,15 @@ static int add_socket(Listener *listener,
     return 0;
 }
 
+static bool is_current_lock(const Listener *listener)
+{
+    struct stat opened, named;
+
+    return fstat(listener->lock, &opened) == 0 &&
+           fstatat(listener->directory, LISTENER_LOCK, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
 static int take_lock(Listener *listener, const char *directory)
 {
     if (mkdir(directory, 0755) < 0 && errno != EEXIST)
@@ -182,11 +204,19 @@ static int take_lock(Listener *listener, const char *directory)
     listener->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (listener->directory < 0)
         return -errno;
-    listener->lock =
-        openat(listener->directory, LISTENER_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (listener->lock < 0 || flock(listener->lock, LOCK_EX | LOCK_NB) < 0)
-        return -errno;
-    return 0;
+    /* One that is ending removes the file before it lets go of the lock: then that is the lock of
+     * nobody, and the next one is made anew. */
+    for (int i = 0; i < LOCK_ATTEMPTS; i++) {
+        listener->lock = openat(listener->directory, LISTENER_LOCK,
+                                O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (listener->lock < 0)
+            return -errno;
+        if (flock(listener->lock, LOCK_EX | LOCK_NB) == 0 && is_current_lock(listener))
+            return 0;
+        listener->lock = fd_close(listener->lock);
+        (void)poll(NULL, 0, LOCK_RETRY_MS);
+    }
+    return -EWOULDBLOCK;
 }
 
 static int set_up(Listener *listener, const ListenerOptions *options)

@@ -11,6 +11,7 @@ liblauncher_a_SOURCES = \
 	%D%/stub.c %D%/stub.h \
 	%D%/supervisor.c %D%/supervisor.h \
 	%D%/vm-uid.c %D%/vm-uid.h \
+	%D%/vmm-log.c %D%/vmm-log.h \
 	%D%/vmm.c %D%/vmm.h
 
 pkglibexec_PROGRAMS += programs/vmm-launcher

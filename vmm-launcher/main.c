@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "common/fd.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "config.h"
@@ -101,7 +102,8 @@ static int parse_options(int argc, char **argv, Options *options)
     return 1;
 }
 
-/* A VM with many disks needs more descriptors than the usual soft limit. */
+/* A VM with many disks needs more descriptors than the usual soft limit, and so does a listener
+ * with many VMs. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -117,6 +119,7 @@ int main(int argc, char **argv)
 {
     Options options = { 0 };
 
+    fd_occupy_standard();
     log_set_max_level_from_environment();
     int r = parse_options(argc, argv, &options);
     if (r <= 0)
@@ -125,10 +128,9 @@ int main(int argc, char **argv)
     umask(0077);
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
         return EXIT_FAILURE;
-    if (options.connection_fd != 0) {
-        raise_descriptor_limit();
+    raise_descriptor_limit();
+    if (options.connection_fd != 0)
         return launch_serve((int)options.connection_fd);
-    }
 
     const ListenerOptions listener = {
         .directory = options.directory,

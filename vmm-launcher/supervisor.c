@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,17 +35,19 @@
 #include "vmm-launcher/guest-link.h"
 #include "vmm-launcher/output.h"
 #include "vmm-launcher/stub.h"
+#include "vmm-launcher/vmm-log.h"
 
 #define USEC_PER_MSEC UINT64_C(1000)
 #define USEC_PER_SEC  UINT64_C(1000000)
 
 #define CONSOLE_RING_SIZE 16384
-#define VMM_LOG_RING_SIZE 4096
 #define TRANSFER_SIZE     4096
 #define DRAIN_READS_MAX   64
-#define UNEXPLAINED_END_USEC                                                                     \
-    (1 * USEC_PER_SEC)                         /* the VMM fell silent: until it counts as broken \
-                                                */
+#define UNEXPLAINED_END_USEC                                                                      \
+    (1 * USEC_PER_SEC)                          /* the VMM fell silent: until it counts as broken \
+                                                 */
+#define START_USEC          (60 * USEC_PER_SEC) /* for the VMM to answer its control connection */
+#define LAST_WORD_MS        5000
 #define KILL_USEC           (2 * USEC_PER_SEC) /* for the stub to kill the VMM */
 #define LINGER_USEC         (5 * USEC_PER_SEC) /* for clients to take the last output */
 #define HEARTBEAT_USEC      (10 * USEC_PER_SEC)
@@ -53,12 +56,14 @@
 /* The daemon numbers the creation; the supervisor goes on. */
 #define FIRST_EVENT_NUMBER 2
 
-/* Lower numbers first: what the VM says about its end stands before the end. */
+/* Lower numbers run first, strictly: so what anybody can make ready without end comes last, after
+ * the stub's word that the VM has died, and what the guest reports about its payload comes before.
+ */
 enum {
-    PRIORITY_CONTROL = -20,
     PRIORITY_GUEST = -10,
     PRIORITY_NORMAL = 0,
     PRIORITY_STUB = 10,
+    PRIORITY_BULK = 20,
 };
 
 typedef enum StopStep {
@@ -77,6 +82,7 @@ typedef struct EndCause {
 } EndCause;
 
 typedef struct GuestReport {
+    unsigned reported; /* a bit for each VmEvent */
     bool has_error;
     GuestErrorCode error_code;
     int32_t signal;
@@ -98,13 +104,16 @@ typedef struct Supervisor {
     Output *console_out, *log, *payload_out;
 
     sd_event_source *connection_io, *stub_io, *stub_end, *console_io, *console_in_io, *stderr_io;
-    sd_event_source *payload_timer, *stop_timer, *silence_timer, *kill_timer, *heartbeat, *sigterm;
+    sd_event_source *start_timer, *payload_timer, *stop_timer, *silence_timer, *kill_timer,
+        *heartbeat, *sigterm;
 
-    ByteRing console_ring, vmm_log;
+    ByteRing console_ring;
+    VmmLog vmm_log;
 
     StopStep stop_step;
     DeathInitiator stop_initiator;
     uint64_t stop_timeout_usec;
+    uint64_t payload_left_usec; /* of the payload's deadline, while it does not run */
     EndCause cause;
     GuestReport guest;
     bool vmm_reported;
@@ -129,6 +138,13 @@ static void supervisor_send(Supervisor *supervisor, const SupervisorMessage *mes
     if (supervisor->setup->connection < 0)
         return;
     int r = fd_message_send(supervisor->setup->connection, bytes, size, NULL, 0);
+    if (r == -EAGAIN && message->type == SUPERVISOR_DIED) {
+        /* The last word, and nothing else is left to do but to get it through. */
+        struct pollfd writable = { .fd = supervisor->setup->connection, .events = POLLOUT };
+
+        (void)poll(&writable, 1, LAST_WORD_MS);
+        r = fd_message_send(supervisor->setup->connection, bytes, size, NULL, 0);
+    }
     if (r < 0)
         log_warning("cannot tell the daemon: %s", strerror(-r));
 }
@@ -292,7 +308,7 @@ static void fill_record(Supervisor *supervisor, DeathRecord *record)
 
     size = byte_ring_copy_tail(&supervisor->console_ring, tail, sizeof(tail));
     text_escape_tail(tail, size, record->console_tail, sizeof(record->console_tail));
-    size = byte_ring_copy_tail(&supervisor->vmm_log, tail, sizeof(tail));
+    size = byte_ring_copy_tail(&supervisor->vmm_log.ring, tail, sizeof(tail));
     text_escape_tail(tail, size, record->vmm_tail, sizeof(record->vmm_tail));
 }
 
@@ -307,6 +323,7 @@ static void conclude(Supervisor *supervisor)
     DeathRecord *record = &message.record;
 
     supervisor->concluded = true;
+    supervisor->console_in_io = sd_event_source_disable_unref(supervisor->console_in_io);
     VmmEnd end = supervisor->setup->backend->drain(supervisor->control);
     read_stderr(supervisor);
     read_console(supervisor);
@@ -458,6 +475,66 @@ static int on_sigterm(sd_event_source *source, const struct signalfd_siginfo *in
 
 /* --- the VMM's control connection --- */
 
+static int on_start_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)source;
+    (void)usec;
+    begin_end(userdata, DEATH_START_FAILED, INITIATOR_LIMIT, "the VMM does not answer");
+    return 0;
+}
+
+static int on_payload_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)source;
+    (void)usec;
+    begin_end(userdata, DEATH_HANGUP, INITIATOR_LIMIT, "the payload did not report in time");
+    return 0;
+}
+
+/* The payload's deadline runs while its vCPUs do, until it reports. */
+static int payload_timer_run(Supervisor *supervisor)
+{
+    uint64_t left_usec = supervisor->payload_left_usec;
+
+    if (left_usec == 0)
+        return 0;
+    supervisor->payload_left_usec = 0;
+    return sd_event_add_time_relative(supervisor->event, &supervisor->payload_timer,
+                                      CLOCK_MONOTONIC, left_usec, 0, on_payload_timeout,
+                                      supervisor);
+}
+
+static void payload_timer_pause(Supervisor *supervisor)
+{
+    uint64_t now, end;
+
+    if (supervisor->payload_timer && sd_event_now(supervisor->event, CLOCK_MONOTONIC, &now) >= 0 &&
+        sd_event_source_get_time(supervisor->payload_timer, &end) >= 0) {
+        supervisor->payload_left_usec = end > now ? end - now : 1;
+        supervisor->payload_timer = sd_event_source_disable_unref(supervisor->payload_timer);
+    }
+}
+
+/* The vCPUs stand still. A VM that has begun to stop meanwhile needs them. */
+static void on_vmm_suspended(void *userdata)
+{
+    Supervisor *supervisor = userdata;
+
+    if (dispatch_plain(supervisor, VM_EVENT_SUSPEND) >= 0)
+        payload_timer_pause(supervisor);
+    else if (supervisor->state == VM_STOPPING)
+        supervisor->setup->backend->resume(supervisor->control);
+}
+
+static void on_vmm_resumed(void *userdata)
+{
+    Supervisor *supervisor = userdata;
+
+    (void)dispatch_plain(supervisor, VM_EVENT_RESUME); /* not allowed: it has begun to stop */
+    if (payload_timer_run(supervisor) < 0)
+        begin_end(supervisor, DEATH_INFRASTRUCTURE_ERROR, INITIATOR_HOST, "no timer");
+}
+
 static void on_vmm_running(void *userdata)
 {
     Supervisor *supervisor = userdata;
@@ -466,19 +543,10 @@ static void on_vmm_running(void *userdata)
                                   .time_usec = realtime_usec() };
 
     supervisor->running = true;
+    supervisor->start_timer = sd_event_source_disable_unref(supervisor->start_timer);
     supervisor_send(supervisor, &message);
     if (supervisor->setup->spec->paused)
-        (void)dispatch_plain(supervisor, VM_EVENT_SUSPEND);
-}
-
-static void on_vmm_suspended(void *userdata)
-{
-    (void)dispatch_plain(userdata, VM_EVENT_SUSPEND); /* not allowed: it has begun to stop */
-}
-
-static void on_vmm_resumed(void *userdata)
-{
-    (void)dispatch_plain(userdata, VM_EVENT_RESUME); /* the same */
+        on_vmm_suspended(supervisor);
 }
 
 static void on_vmm_control_failed(void *userdata, const char *sentence)
@@ -507,11 +575,14 @@ static int on_guest_report(void *userdata, const GuestCall *call, Error *error)
     GuestReport *guest = &supervisor->guest;
     SupervisorMessage message = { 0 };
     VmEvent event = events[call->type];
-    bool is_end = event == VM_EVENT_PAYLOAD_FINISHED || event == VM_EVENT_GUEST_ERROR;
+    unsigned end_bits = 1U << VM_EVENT_PAYLOAD_FINISHED | 1U << VM_EVENT_GUEST_ERROR;
+    unsigned bits = 1U << event & end_bits ? end_bits : 1U << event;
+    bool stopping = supervisor->state == VM_STOPPING;
 
-    /* A stopping VM keeps its state, so the table cannot tell a second end from the first. */
-    if (is_end && (guest->has_error || guest->exit_code >= 0))
-        return error_set(error, ERROR_INVALID_STATE, "the payload's end was reported before");
+    /* A stopping VM keeps its state, so the table cannot tell a second report from the first. */
+    if (guest->reported & bits)
+        return error_set(error, ERROR_INVALID_STATE, "%s was reported before",
+                         vm_event_to_string(event));
 
     message.exit_code = call->exit_code;
     message.error_code = call->error_code;
@@ -520,11 +591,12 @@ static int on_guest_report(void *userdata, const GuestCall *call, Error *error)
         return error_set(error, ERROR_INVALID_STATE, "%s is not possible in the state '%s'",
                          vm_event_to_string(event), vm_state_to_string(supervisor->state));
 
+    guest->reported |= bits;
     supervisor->payload_timer = sd_event_source_disable_unref(supervisor->payload_timer);
     if (event == VM_EVENT_PAYLOAD_FINISHED) {
         guest->exit_code = call->exit_code;
     } else if (event == VM_EVENT_GUEST_ERROR) {
-        guest->has_error = true;
+        guest->has_error = !stopping; /* else it is what we asked for */
         guest->error_code = call->error_code;
         guest->signal = call->signal;
         memcpy(guest->message, message.text, sizeof(guest->message));
@@ -549,14 +621,6 @@ static const GuestLinkHandlers guest_link_handlers = {
     .report = on_guest_report,
     .find_stream = on_find_stream,
 };
-
-static int on_payload_timeout(sd_event_source *source, uint64_t usec, void *userdata)
-{
-    (void)source;
-    (void)usec;
-    begin_end(userdata, DEATH_HANGUP, INITIATOR_LIMIT, "the payload did not report in time");
-    return 0;
-}
 
 /* --- vsock --- */
 
@@ -633,7 +697,10 @@ static int on_console_in(sd_event_source *source, int fd, uint32_t revents, void
 
     (void)source;
     (void)revents;
-    ssize_t n = read(fd, bytes, sizeof(bytes));
+    /* A client's socket cannot be opened anew to be non-blocking; what can be, has been. */
+    ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    if (n < 0 && errno == ENOTSOCK)
+        n = read(fd, bytes, sizeof(bytes));
     if (n <= 0) {
         if (n == 0 || (errno != EAGAIN && errno != EINTR))
             supervisor->console_in_io = sd_event_source_disable_unref(supervisor->console_in_io);
@@ -646,19 +713,18 @@ static int on_console_in(sd_event_source *source, int fd, uint32_t revents, void
 
 static void read_stderr(Supervisor *supervisor)
 {
-    char bytes[TRANSFER_SIZE], line[TRANSFER_SIZE];
+    char bytes[TRANSFER_SIZE];
 
     for (int i = 0; i < DRAIN_READS_MAX; i++) {
         ssize_t n = read(supervisor->setup->vmm_stderr, bytes, sizeof(bytes));
         if (n == 0) {
+            vmm_log_flush(&supervisor->vmm_log, realtime_usec());
             supervisor->stderr_io = sd_event_source_disable_unref(supervisor->stderr_io);
             return;
         }
         if (n < 0)
             return;
-        (void)byte_ring_write(&supervisor->vmm_log, bytes, (size_t)n);
-        text_escape(bytes, (size_t)n, line, sizeof(line));
-        log_info("vmm: %s", line);
+        vmm_log_write(&supervisor->vmm_log, bytes, (size_t)n, realtime_usec());
         if (!supervisor->concluded)
             return;
     }
@@ -792,19 +858,19 @@ static int set_up_sources(Supervisor *supervisor)
                on_stub_end);
     if (r < 0)
         return r;
-    r = add_io(supervisor, &supervisor->console_io, setup->console, PRIORITY_GUEST, "console",
+    r = add_io(supervisor, &supervisor->console_io, setup->console, PRIORITY_BULK, "console",
                on_console);
     if (r < 0)
         return r;
     r = fd_set_nonblocking(setup->vmm_stderr, true);
     if (r < 0)
         return r;
-    r = add_io(supervisor, &supervisor->stderr_io, setup->vmm_stderr, PRIORITY_NORMAL, "vmm-stderr",
+    r = add_io(supervisor, &supervisor->stderr_io, setup->vmm_stderr, PRIORITY_BULK, "vmm-stderr",
                on_stderr);
     if (r < 0)
         return r;
     if (setup->console_in >= 0) {
-        r = add_io(supervisor, &supervisor->console_in_io, setup->console_in, PRIORITY_NORMAL,
+        r = add_io(supervisor, &supervisor->console_in_io, setup->console_in, PRIORITY_BULK,
                    "console-in", on_console_in);
         if (r < 0)
             return r;
@@ -816,11 +882,12 @@ static int set_up_sources(Supervisor *supervisor)
                                    on_heartbeat, supervisor);
     if (r < 0)
         return r;
-    if (setup->spec->payload_timeout_ms > 0)
-        r = sd_event_add_time_relative(event, &supervisor->payload_timer, CLOCK_MONOTONIC,
-                                       setup->spec->payload_timeout_ms * USEC_PER_MSEC, 0,
-                                       on_payload_timeout, supervisor);
-    return r;
+    r = sd_event_add_time_relative(event, &supervisor->start_timer, CLOCK_MONOTONIC, START_USEC, 0,
+                                   on_start_timeout, supervisor);
+    if (r < 0)
+        return r;
+    supervisor->payload_left_usec = setup->spec->payload_timeout_ms * USEC_PER_MSEC;
+    return setup->spec->paused ? 0 : payload_timer_run(supervisor);
 }
 
 static int set_up(Supervisor *supervisor)
@@ -869,7 +936,8 @@ static void tear_down(Supervisor *supervisor)
         &supervisor->connection_io, &supervisor->stub_io,       &supervisor->stub_end,
         &supervisor->console_io,    &supervisor->console_in_io, &supervisor->stderr_io,
         &supervisor->payload_timer, &supervisor->stop_timer,    &supervisor->silence_timer,
-        &supervisor->kill_timer,    &supervisor->heartbeat,     &supervisor->sigterm,
+        &supervisor->start_timer,   &supervisor->kill_timer,    &supervisor->heartbeat,
+        &supervisor->sigterm,
     };
     int *const fds[] = {
         &setup->connection, &setup->stub_pidfd, &setup->stub_report, &setup->control,
@@ -888,7 +956,7 @@ static void tear_down(Supervisor *supervisor)
     for (size_t i = 0; i < ELEMENTS_OF(fds); i++)
         *fds[i] = fd_close(*fds[i]);
     byte_ring_deinit(&supervisor->console_ring);
-    byte_ring_deinit(&supervisor->vmm_log);
+    vmm_log_deinit(&supervisor->vmm_log);
     sd_event_unref(supervisor->event);
 }
 
@@ -925,7 +993,7 @@ int supervisor_run(SupervisorSetup *setup)
                                                    .guest = { .exit_code = -1 } };
 
     byte_ring_init(&supervisor.console_ring, CONSOLE_RING_SIZE);
-    byte_ring_init(&supervisor.vmm_log, VMM_LOG_RING_SIZE);
+    vmm_log_init(&supervisor.vmm_log);
     int r = set_up(&supervisor);
     if (r < 0) {
         log_error("cannot set up the supervisor: %s", strerror(-r));

@@ -30,6 +30,22 @@ static bool is_current(int fd)
            opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
+/* A lock on a free byte of @fd from @start on: its offset, -EAGAIN when all are taken, or -ESTALE
+ * when the file has been removed meanwhile, whoever holds locks of it. */
+static int lock_free_byte(int fd, uint32_t start)
+{
+    for (uint32_t i = 0; i < VM_UID_COUNT; i++) {
+        uint32_t offset = (start + i) % VM_UID_COUNT;
+
+        int r = lock_bytes(fd, offset, 1);
+        if (r >= 0)
+            return is_current(fd) ? (int)offset : -ESTALE;
+        if (r != -EAGAIN && r != -EACCES)
+            return r;
+    }
+    return is_current(fd) ? -EAGAIN : -ESTALE;
+}
+
 int vm_uid_acquire(uid_t *ret_uid, int *ret_lock_fd, Error *error)
 {
     uint32_t start;
@@ -38,29 +54,23 @@ int vm_uid_acquire(uid_t *ret_uid, int *ret_lock_fd, Error *error)
     if (getrandom(&start, sizeof(start), 0) != sizeof(start))
         return error_set_errno(error, ERROR_FAILED, errno, "no random number");
 
-    _cleanup_close_ int fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return error_set_errno(error, ERROR_FAILED, errno, "cannot open %s", LOCK_FILE);
-    for (uint32_t i = 0; i < VM_UID_COUNT; i++) {
-        uint32_t offset = (start + i) % VM_UID_COUNT;
+    for (;;) {
+        _cleanup_close_ int fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+            return error_set_errno(error, ERROR_FAILED, errno, "cannot open %s", LOCK_FILE);
 
-        int r = lock_bytes(fd, offset, 1);
-        if (r == -EAGAIN || r == -EACCES)
+        int r = lock_free_byte(fd, start % VM_UID_COUNT);
+        if (r == -ESTALE)
             continue;
+        if (r == -EAGAIN)
+            return error_set(error, ERROR_LIMITS_EXCEEDED, "all %u uids for VMs are taken",
+                             VM_UID_COUNT);
         if (r < 0)
             return error_set_errno(error, ERROR_FAILED, r, "cannot lock a uid");
-        if (!is_current(fd)) {
-            fd = fd_close(fd);
-            fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-            if (fd < 0)
-                return error_set_errno(error, ERROR_FAILED, errno, "cannot open %s", LOCK_FILE);
-            continue;
-        }
-        *ret_uid = VM_UID_MIN + offset;
+        *ret_uid = VM_UID_MIN + (uint32_t)r;
         *ret_lock_fd = take_fd(&fd);
         return 0;
     }
-    return error_set(error, ERROR_LIMITS_EXCEEDED, "all %u uids for VMs are taken", VM_UID_COUNT);
 }
 
 void vm_uid_remove_lock_file(void)
