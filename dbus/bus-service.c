@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,9 @@
 #define PROPERTIES_INTERFACE     "org.freedesktop.DBus.Properties"
 #define OBJECT_MANAGER_INTERFACE "org.freedesktop.DBus.ObjectManager"
 #define CALLS_WAITING_MAX        64 /* of one connection, while its credentials are asked for */
+#define CALLS_WAITING_TOTAL_MAX  512
+#define MESSAGE_BODY_MAX         (1U << 20) /* bytes; a configuration is the largest thing */
+#define PEERS_CHECK_USEC         (30 * UINT64_C(1000000))
 
 #define NAME_LOST_MATCH                                                  \
     "type='signal',sender='" DBUS_SERVICE_DBUS "',path='" DBUS_PATH_DBUS \
@@ -31,7 +35,7 @@ typedef struct BusPeer {
     char *name;
     bool is_known; /* the credentials are there */
     BusCaller caller;
-    DBusPendingCall *lookup;
+    DBusPendingCall *lookup; /* of the credentials, or whether it is still there */
     STAILQ_HEAD(, BusCall) waiting;
     unsigned n_waiting;
 } BusPeer;
@@ -61,6 +65,9 @@ struct BusService {
     BusLoop *loop;
     const BusServiceHandlers *handlers;
     void *userdata;
+    bool has_filter;
+    sd_event_source *peers_check;
+    unsigned n_waiting; /* calls of all peers */
     BusObject *manager;
     LIST_HEAD(, BusObject) objects;
     LIST_HEAD(, BusPeer) peers;
@@ -229,6 +236,7 @@ static void peer_free(BusPeer *peer)
     }
     while ((call = STAILQ_FIRST(&peer->waiting))) {
         STAILQ_REMOVE_HEAD(&peer->waiting, link);
+        peer->service->n_waiting--;
         call_fail(call, ERROR_ACCESS_DENIED, "the bus does not know the caller");
     }
     free(peer->name);
@@ -295,6 +303,7 @@ static void on_credentials(DBusPendingCall *pending, void *userdata)
     while ((call = STAILQ_FIRST(&peer->waiting))) {
         STAILQ_REMOVE_HEAD(&peer->waiting, link);
         peer->n_waiting--;
+        peer->service->n_waiting--;
         if (call_set_caller(call, peer) < 0)
             call_fail(call, ERROR_NO_MEMORY, "out of memory");
         else
@@ -302,19 +311,20 @@ static void on_credentials(DBusPendingCall *pending, void *userdata)
     }
 }
 
-static int peer_ask(BusPeer *peer)
+/* Asks the bus about @peer without waiting. */
+static int peer_ask(BusPeer *peer, const char *question, DBusPendingCallNotifyFunction answered)
 {
-    DBusMessage *question = dbus_message_new_method_call(
-        DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS, "GetConnectionCredentials");
+    DBusMessage *message = dbus_message_new_method_call(DBUS_SERVICE_DBUS, DBUS_PATH_DBUS,
+                                                        DBUS_INTERFACE_DBUS, question);
     bool sent =
-        question &&
-        dbus_message_append_args(question, DBUS_TYPE_STRING, &peer->name, DBUS_TYPE_INVALID) &&
-        dbus_connection_send_with_reply(peer->service->connection, question, &peer->lookup,
+        message &&
+        dbus_message_append_args(message, DBUS_TYPE_STRING, &peer->name, DBUS_TYPE_INVALID) &&
+        dbus_connection_send_with_reply(peer->service->connection, message, &peer->lookup,
                                         DBUS_TIMEOUT_USE_DEFAULT) &&
-        peer->lookup && dbus_pending_call_set_notify(peer->lookup, on_credentials, peer, NULL);
+        peer->lookup && dbus_pending_call_set_notify(peer->lookup, answered, peer, NULL);
 
-    if (question)
-        dbus_message_unref(question);
+    if (message)
+        dbus_message_unref(message);
     return sent ? 0 : -ENOMEM;
 }
 
@@ -328,7 +338,7 @@ static int peer_new(BusService *service, const char *name, BusPeer **ret_peer)
     peer->name = strdup(name);
     STAILQ_INIT(&peer->waiting);
     LIST_INSERT_HEAD(&service->peers, peer, link);
-    if (!peer->name || peer_ask(peer) < 0) {
+    if (!peer->name || peer_ask(peer, "GetConnectionCredentials", on_credentials) < 0) {
         peer_free(peer);
         return -ENOMEM;
     }
@@ -358,12 +368,22 @@ static void call_dispatch(BusCall *call)
             call_run(call);
         return;
     }
-    if (peer->n_waiting == CALLS_WAITING_MAX) {
+    if (peer->n_waiting == CALLS_WAITING_MAX ||
+        call->service->n_waiting == CALLS_WAITING_TOTAL_MAX) {
         call_fail(call, ERROR_LIMITS_EXCEEDED, "too many calls at once before the first answer");
         return;
     }
     STAILQ_INSERT_TAIL(&peer->waiting, call, link);
     peer->n_waiting++;
+    peer->service->n_waiting++;
+}
+
+static void peer_is_gone(BusPeer *peer)
+{
+    BusService *service = peer->service;
+
+    service->handlers->peer_gone(service->userdata, peer->name);
+    peer_free(peer);
 }
 
 static void on_name_lost(BusService *service, DBusMessage *message)
@@ -376,10 +396,42 @@ static void on_name_lost(BusService *service, DBusMessage *message)
         return;
 
     BusPeer *peer = find_peer(service, name);
-    if (peer) {
-        service->handlers->peer_gone(service->userdata, name);
-        peer_free(peer);
+    if (peer)
+        peer_is_gone(peer);
+}
+
+static void on_has_owner(DBusPendingCall *pending, void *userdata)
+{
+    BusPeer *peer = userdata;
+    DBusMessage *reply = dbus_pending_call_steal_reply(pending);
+    dbus_bool_t has_owner = TRUE; /* no answer is none */
+
+    dbus_pending_call_unref(peer->lookup);
+    peer->lookup = NULL;
+    if (reply) {
+        (void)dbus_message_get_args(reply, NULL, DBUS_TYPE_BOOLEAN, &has_owner, DBUS_TYPE_INVALID);
+        dbus_message_unref(reply);
     }
+    if (!has_owner)
+        peer_is_gone(peer);
+}
+
+/* A bus whose queue to us is full drops signals, the end of a client among them: so those who have
+ * called are looked for now and then. */
+static int on_peers_check(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    BusService *service = userdata;
+    BusPeer *peer;
+
+    (void)usec;
+    LIST_FOREACH(peer, &service->peers, link)
+    {
+        if (peer->is_known && !peer->lookup)
+            (void)peer_ask(peer, "NameHasOwner", on_has_owner); /* or the next time */
+    }
+    (void)sd_event_source_set_time_relative(source, PEERS_CHECK_USEC);
+    (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+    return 0;
 }
 
 static DBusHandlerResult on_message(DBusConnection *connection,
@@ -646,6 +698,26 @@ static const BusMethod *find_method(const BusInterface *interface, const char *n
     return NULL;
 }
 
+/* Whether a string at the top of the arguments is longer than anything that we take. A message may
+ * have 32 MiB on the system bus, and waits in memory for the caller's credentials. */
+static bool is_too_large(DBusMessage *message)
+{
+    DBusMessageIter arguments;
+
+    if (!dbus_message_iter_init(message, &arguments))
+        return false;
+    do {
+        const char *text;
+
+        if (dbus_message_iter_get_arg_type(&arguments) != DBUS_TYPE_STRING)
+            continue;
+        dbus_message_iter_get_basic(&arguments, &text);
+        if (strlen(text) > MESSAGE_BODY_MAX)
+            return true;
+    } while (dbus_message_iter_next(&arguments));
+    return false;
+}
+
 /* Answers a call of our own interface at once if it is wrong, or hands it on. */
 static DBusMessage *dispatch_own(BusObject *object, DBusMessage *message, bool *ret_deferred)
 {
@@ -657,6 +729,14 @@ static DBusMessage *dispatch_own(BusObject *object, DBusMessage *message, bool *
         return dbus_message_new_error_printf(message, DBUS_ERROR_INVALID_ARGS,
                                              "%s expects '%s', got '%s'", method->name, method->in,
                                              dbus_message_get_signature(message));
+
+    if (dbus_message_contains_unix_fds(message) && !strchr(method->in, DBUS_TYPE_UNIX_FD))
+        return dbus_message_new_error_printf(message, DBUS_ERROR_INVALID_ARGS,
+                                             "%s takes no file descriptors", method->name);
+    if (is_too_large(message))
+        return dbus_message_new_error_printf(message, DBUS_ERROR_LIMITS_EXCEEDED,
+                                             "%s takes at most %u bytes", method->name,
+                                             MESSAGE_BODY_MAX);
 
     BusCall *call = calloc(1, sizeof(*call));
     char *path = strdup(object->path);
@@ -865,6 +945,11 @@ static int connect_bus(BusService *service, const char *bus, Error *error)
         return set_bus_error(error, bus, &bus_error);
 
     dbus_connection_set_exit_on_disconnect(service->connection, FALSE);
+    /* libdbus stops reading when what it has received and we still hold passes a limit: then a
+     * caller could keep the answer about its credentials from us, which its calls wait for. What
+     * waits is bounded by number and size here. */
+    dbus_connection_set_max_received_size(service->connection, LONG_MAX);
+    dbus_connection_set_max_received_unix_fds(service->connection, LONG_MAX);
     if (!dbus_bus_register(service->connection, &bus_error))
         return set_bus_error(error, bus, &bus_error);
 
@@ -873,6 +958,7 @@ static int connect_bus(BusService *service, const char *bus, Error *error)
         return set_bus_error(error, "cannot watch bus names", &bus_error);
     if (!dbus_connection_add_filter(service->connection, on_message, service, NULL))
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    service->has_filter = true;
     return 0;
 }
 
@@ -897,6 +983,9 @@ int bus_service_new(sd_event *event,
     if (r < 0)
         return r;
     r = bus_loop_new(event, service->connection, priority, &service->loop);
+    if (r >= 0)
+        r = sd_event_add_time_relative(event, &service->peers_check, CLOCK_MONOTONIC,
+                                       PEERS_CHECK_USEC, 0, on_peers_check, service);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot attach the bus to the event loop");
 
@@ -912,9 +1001,11 @@ BusService *bus_service_free(BusService *service)
     assert(LIST_EMPTY(&service->objects));
     while (!LIST_EMPTY(&service->peers))
         peer_free(LIST_FIRST(&service->peers));
+    sd_event_source_disable_unref(service->peers_check);
     bus_loop_free(service->loop);
     if (service->connection) {
-        dbus_connection_remove_filter(service->connection, on_message, service);
+        if (service->has_filter)
+            dbus_connection_remove_filter(service->connection, on_message, service);
         dbus_connection_close(service->connection);
         dbus_connection_unref(service->connection);
     }

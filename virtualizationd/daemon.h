@@ -13,12 +13,8 @@
 
 typedef struct Vm Vm;
 
-/* What runs first when several things have happened: an end before what clients ask for. */
-enum {
-    PRIORITY_SUPERVISOR = -10,
-    PRIORITY_BUS = 0,
-    PRIORITY_TIMER = 10,
-};
+/* Supervisors and the bus take turns: priorities are strict, and neither may starve the other. */
+#define PRIORITY_BUS 0
 
 typedef struct DaemonOptions {
     const char *bus;         /* "system", "session" or an address */

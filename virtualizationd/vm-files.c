@@ -25,6 +25,10 @@ static int add(
 {
     const VmFile *same = key ? vm_files_find(files, key) : NULL;
 
+    if (same && same->optional)
+        return error_set(error, ERROR_INVALID_CONFIG,
+                         "the file name '%s' is reserved: call it './%s', for example", key, key);
+
     if (!key)
         return 0;
     if (same && (same->use != use || same->writable || writable))

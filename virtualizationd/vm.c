@@ -33,6 +33,8 @@
 #define VSOCK_PORT_MIN  1024U /* as AVF: what is below is the guest system's own */
 #define CONNECTS_MAX    16
 #define CREATION_EVENT  1
+#define EVENT_JUMP_MAX  1000 /* more would be made up: a supervisor counts each event */
+#define MESSAGES_BURST  200  /* of a supervisor, a second */
 #define USEC_PER_SEC    UINT64_C(1000000)
 
 static void vm_conclude(Vm *vm, const DeathRecord *record, uint64_t event_number);
@@ -340,7 +342,8 @@ static void vm_apply(Vm *vm, const SupervisorMessage *message)
     VmState next;
 
     if (vm_state_next(vm->state, message->event, vm->resume_to, &next) < 0 ||
-        message->event_number <= vm->last_event) {
+        message->event_number <= vm->last_event ||
+        message->event_number > vm->last_event + EVENT_JUMP_MAX) {
         log_warning("VM %s: its supervisor tells of '%s' in the state '%s': not followed", vm->id,
                     vm_event_to_string(message->event), vm_state_to_string(vm->state));
         return;
@@ -355,6 +358,8 @@ static void vm_apply(Vm *vm, const SupervisorMessage *message)
 
 static void on_running(Vm *vm, const SupervisorMessage *message)
 {
+    if (vm->started_usec != 0)
+        return; /* it happens once */
     vm->started_usec = message->time_usec;
     vm->pid = message->value;
     bus_object_emit_changed(vm->object, running_properties);
@@ -371,6 +376,7 @@ static void on_accepted(Vm *vm)
         vm_reply_created(vm, call);
     else
         bus_call_reply(call, DBUS_TYPE_INVALID);
+    vm->is_new = false; /* from here on the VM has a life of its own */
     bus_call_unref(call);
 }
 
@@ -420,6 +426,8 @@ static void on_connected(Vm *vm, uint32_t id, uint32_t error_number)
     free(connect);
 }
 
+static void on_connection_lost(Vm *vm);
+
 /* Whether the VM is still there. */
 static bool on_message(Vm *vm, const SupervisorMessage *message)
 {
@@ -433,7 +441,10 @@ static bool on_message(Vm *vm, const SupervisorMessage *message)
         on_accepted(vm);
         break;
     case SUPERVISOR_REFUSED:
-        return on_refused(vm, message->error_kind, message->text);
+        if (!vm->accepted)
+            return on_refused(vm, message->error_kind, message->text);
+        on_connection_lost(vm); /* it has broken its word */
+        break;
     case SUPERVISOR_RUNNING:
         on_running(vm, message);
         break;
@@ -501,6 +512,27 @@ static int on_forget(sd_event_source *source, uint64_t usec, void *userdata)
     return 0;
 }
 
+/* Keeps the number of dead VMs within that of the living: what is too much is the oldest's. */
+static void forget_oldest(Daemon *daemon)
+{
+    Vm *vm, *oldest = NULL;
+    size_t n_dead = 0;
+
+    LIST_FOREACH(vm, &daemon->vms, link)
+    {
+        if (!vm->forget_timer)
+            continue;
+        n_dead++;
+        if (!oldest || vm->record_usec < oldest->record_usec)
+            oldest = vm;
+    }
+    /* From the loop: the caller may be walking over the table. */
+    if (n_dead >= daemon->settings.vms_max) {
+        oldest->record_usec = UINT64_MAX; /* it is on its way out */
+        (void)sd_event_source_set_time_relative(oldest->forget_timer, 0);
+    }
+}
+
 static void vm_conclude(Vm *vm, const DeathRecord *record, uint64_t event_number)
 {
     const char *reason = death_reason_to_string(record->reason);
@@ -511,14 +543,18 @@ static void vm_conclude(Vm *vm, const DeathRecord *record, uint64_t event_number
         *vm->record = *record; /* without memory the reason is told, and nothing more */
     release_life(vm);
     vm->state = VM_DEAD;
-    vm->last_event = event_number > vm->last_event ? event_number : vm->last_event + 1;
+    bool plausible =
+        event_number > vm->last_event && event_number <= vm->last_event + EVENT_JUMP_MAX;
+    vm->last_event = plausible ? event_number : vm->last_event + 1;
     vm->pid = 0;
+    vm->record_usec = realtime_usec();
     log_info("VM %s: died: %s", vm->id, reason);
 
     bus_object_emit_changed(vm->object, death_properties);
     bus_object_emit_signal(vm->object, "Died", DBUS_TYPE_UINT64, &vm->last_event, DBUS_TYPE_STRING,
                            &reason, DBUS_TYPE_INVALID);
     answer_waiting(vm, ERROR_INVALID_STATE, "the VM has died");
+    forget_oldest(vm->daemon);
     if (sd_event_add_time_relative(vm->daemon->event, &vm->forget_timer, CLOCK_BOOTTIME,
                                    vm->daemon->settings.death_record_sec * USEC_PER_SEC, 0,
                                    on_forget, vm) >= 0)
@@ -567,7 +603,7 @@ int vm_start(Vm *vm, BusCall *call, bool is_new, Error *error)
     }
 
     (void)sd_event_source_set_description(vm->connection_io, "supervisor");
-    (void)sd_event_source_set_priority(vm->connection_io, PRIORITY_SUPERVISOR);
+    (void)sd_event_source_set_ratelimit(vm->connection_io, USEC_PER_SEC, MESSAGES_BURST);
     vm->connection = take_fd(&connection);
     vm->is_new = is_new;
     vm->start_call = bus_call_ref(call);
@@ -598,8 +634,14 @@ int vm_kill(Vm *vm, DeathInitiator initiator, Error *error)
 
     if (vm->state == VM_DEAD)
         return refuse_state(vm, "killed", error);
-    if (vm->connection >= 0)
-        return vm_send(vm, SUPERVISOR_KILL, 0, initiator, -EBADF, error);
+    if (vm->connection >= 0) {
+        if (vm_send(vm, SUPERVISOR_KILL, 0, initiator, -EBADF, error) < 0) {
+            log_warning("VM %s: %s", vm->id, error_get_message(error));
+            error_clear(error);
+            on_connection_lost(vm); /* closing the connection ends what does not listen */
+        }
+        return 0;
+    }
     vm_conclude(vm, &record, vm->last_event + 1);
     return 0;
 }

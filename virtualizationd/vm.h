@@ -39,7 +39,8 @@ struct Vm {
     uint64_t last_event;
     uint64_t created_usec, started_usec;
     uint32_t pid;
-    DeathRecord *record; /* once it is dead */
+    DeathRecord *record;  /* once it is dead */
+    uint64_t record_usec; /* when it died; UINT64_MAX once it is to be forgotten */
     sd_event_source *forget_timer;
 
     int connection; /* to the launcher, then the supervisor; negative: none */
