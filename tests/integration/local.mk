@@ -6,6 +6,7 @@ integration_tests = \
 	%D%/test-deaths.py \
 	%D%/test-fleet.py \
 	%D%/test-guest-link.py \
+	%D%/test-hostile.py \
 	%D%/test-lifetime.py \
 	%D%/test-vmctl.py
 

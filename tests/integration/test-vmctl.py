@@ -153,6 +153,15 @@ def test_interrupt_stops_and_a_second_one_kills(host, directory):
 
 
 @with_host
+def test_a_closed_standard_output_is_nobody_elses(host, directory):
+    path = write_config(host, directory, 'answer:42')
+    result = subprocess.run(['sh', '-c', 'exec "$@" >&-', 'sh', *command(host, 'run', path)],
+                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=DEADLINE,
+                            check=False)
+    assert result.returncode == 125 and b'payload-out' in result.stderr, result
+
+
+@with_host
 def test_info_tells_what_the_host_can(host, _directory):
     capabilities = json.loads(vmctl(host, '--json=short', 'info').stdout)
     assert capabilities['accelerator'] in ('kvm', 'tcg') and capabilities['accelerator-reason']
