@@ -102,7 +102,8 @@ launcher_unit_tests = \
 	%D%/test-output \
 	%D%/test-qemu-command \
 	%D%/test-qemu-control \
-	%D%/test-vmm
+	%D%/test-vmm \
+	%D%/test-vmm-log
 
 launcher_unit_libs = liblauncher.a libprotocol.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS) \
 	$(CMOCKA_LIBS)
@@ -112,6 +113,7 @@ tests_unit_test_output_LDADD = $(launcher_unit_libs)
 tests_unit_test_qemu_command_LDADD = $(launcher_unit_libs)
 tests_unit_test_qemu_control_LDADD = $(launcher_unit_libs)
 tests_unit_test_vmm_LDADD = $(launcher_unit_libs)
+tests_unit_test_vmm_log_LDADD = $(launcher_unit_libs)
 
 unit_tests = $(vsock_unit_tests) $(guest_unit_tests) $(vmctl_unit_tests) $(daemon_unit_tests) \
 	$(launcher_unit_tests)
