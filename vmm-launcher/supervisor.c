@@ -997,7 +997,7 @@ int supervisor_run(SupervisorSetup *setup)
     int r = set_up(&supervisor);
     if (r < 0) {
         log_error("cannot set up the supervisor: %s", strerror(-r));
-        kill_vm(&supervisor);
+        kill_stub(&supervisor); /* without a loop nothing gentler is left */
         return r;
     }
 
@@ -1006,7 +1006,7 @@ int supervisor_run(SupervisorSetup *setup)
     while (!supervisor.concluded) {
         r = sd_event_run(supervisor.event, UINT64_MAX);
         if (r < 0) {
-            kill_vm(&supervisor);
+            kill_stub(&supervisor);
             return r;
         }
     }
