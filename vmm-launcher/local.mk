@@ -2,6 +2,7 @@
 noinst_LIBRARIES += liblauncher.a
 liblauncher_a_SOURCES = \
 	%D%/broker.c %D%/broker.h \
+	%D%/death.c %D%/death.h \
 	%D%/guest-link.c %D%/guest-link.h \
 	%D%/launch-request.c %D%/launch-request.h \
 	%D%/launch.c %D%/launch.h \

@@ -5,9 +5,10 @@
  *
  * The end has two halves. begin_end() notes why the VM has to end and has the VMM killed; whatever
  * ended it, the stub's report that the VMM is dead, or the death of the stub and with it of
- * everything in its pid namespace, leads to conclude(), which weighs what was noted against what
- * the VMM said and how it exited. After that what was under way to the client is passed on, and the
- * rest of the namespace is waited for, which takes the kernel longer than the VMM. */
+ * everything in its pid namespace, leads to conclude(), and death_judge() weighs what was
+ * noted against what the VMM said and how it exited. After that what was under way to the client is
+ * passed on, and the rest of the namespace is waited for, which takes the kernel longer than the
+ * VMM. */
 #include "vmm-launcher/supervisor.h"
 
 #include <assert.h>
@@ -32,6 +33,7 @@
 #include "common/text.h"
 #include "protocol/supervisor-message.h"
 #include "vmm-launcher/broker.h"
+#include "vmm-launcher/death.h"
 #include "vmm-launcher/guest-link.h"
 #include "vmm-launcher/output.h"
 #include "vmm-launcher/stub.h"
@@ -73,30 +75,12 @@ typedef enum StopStep {
     STOP_KILL,
 } StopStep;
 
-/* Why we ended the VM ourselves, if we did: the first cause counts. */
-typedef struct EndCause {
-    bool set;
-    DeathReason reason;
-    DeathInitiator initiator;
-    char message[SUPERVISOR_TEXT_MAX + 1];
-} EndCause;
-
-typedef struct GuestReport {
-    unsigned reported; /* a bit for each VmEvent */
-    bool has_error;
-    GuestErrorCode error_code;
-    int32_t signal;
-    int32_t exit_code; /* -1: none */
-    char message[SUPERVISOR_TEXT_MAX + 1];
-} GuestReport;
-
 typedef struct Supervisor {
     SupervisorSetup *setup;
     sd_event *event;
     VmState state;
     VmState resume_to; /* while suspended */
     uint64_t next_event_number;
-    bool running; /* vCPUs were released */
 
     VmmControl *control;
     Broker *broker;
@@ -111,13 +95,9 @@ typedef struct Supervisor {
     VmmLog vmm_log;
 
     StopStep stop_step;
-    DeathInitiator stop_initiator;
     uint64_t stop_timeout_usec;
     uint64_t payload_left_usec; /* of the payload's deadline, while it does not run */
-    EndCause cause;
-    GuestReport guest;
-    bool vmm_reported;
-    StubReport vmm_end;
+    DeathFacts facts;
     bool concluded;
     bool stub_gone;
 } Supervisor;
@@ -213,7 +193,7 @@ static void begin_end(Supervisor *supervisor,
                       DeathInitiator initiator,
                       const char *message)
 {
-    EndCause *cause = &supervisor->cause;
+    EndCause *cause = &supervisor->facts.cause;
 
     if (!cause->set) {
         cause->set = true;
@@ -224,82 +204,11 @@ static void begin_end(Supervisor *supervisor,
     kill_vm(supervisor);
 }
 
-static DeathReason guest_error_to_death_reason(GuestErrorCode code)
-{
-    switch (code) {
-    case GUEST_ERROR_PAYLOAD_VERIFICATION_FAILED:
-        return DEATH_PAYLOAD_VERIFICATION_FAILED;
-    case GUEST_ERROR_PAYLOAD_CHANGED:
-        return DEATH_PAYLOAD_HAS_CHANGED;
-    case GUEST_ERROR_PAYLOAD_INVALID_CONFIG:
-        return DEATH_INVALID_PAYLOAD_CONFIG;
-    case GUEST_ERROR_UNKNOWN:
-    case GUEST_ERROR_CODE_MAX:
-        break;
-    }
-    return DEATH_UNKNOWN_RUNTIME_ERROR;
-}
-
-static void set_message(DeathRecord *record, const char *message)
-{
-    text_escape(message, strlen(message), record->message, sizeof(record->message));
-}
-
-/* The reason as the VMM gives it: what it said last, else how it exited. */
-static void judge_vmm(const Supervisor *supervisor, VmmEnd end, DeathRecord *record)
-{
-    record->initiator =
-        supervisor->stop_step != STOP_NONE ? supervisor->stop_initiator : INITIATOR_GUEST;
-    switch (end) {
-    case VMM_END_GUEST_SHUTDOWN:
-        record->reason = DEATH_SHUTDOWN;
-        if (supervisor->guest.has_error) {
-            record->reason = guest_error_to_death_reason(supervisor->guest.error_code);
-            set_message(record, supervisor->guest.message);
-        }
-        return;
-    case VMM_END_GUEST_RESET:
-        record->reason = DEATH_REBOOT;
-        return;
-    case VMM_END_GUEST_PANIC:
-        record->reason = DEATH_CRASH;
-        set_message(record, "the guest's kernel panicked");
-        return;
-    case VMM_END_HOST_SIGNAL:
-        record->reason = DEATH_KILLED;
-        record->initiator = INITIATOR_HOST;
-        record->vmm_signal = supervisor->setup->backend->find_signal(record->vmm_tail);
-        return;
-    case VMM_END_UNSAID:
-        break;
-    }
-
-    record->initiator = INITIATOR_HOST;
-    if (record->vmm_signal != 0) {
-        record->reason = DEATH_KILLED;
-    } else if (!supervisor->running) {
-        record->reason = DEATH_START_FAILED;
-        set_message(record, "the VMM ended before the guest could run");
-    } else {
-        record->reason = DEATH_UNKNOWN;
-        set_message(record, "the VMM ended without saying why");
-    }
-}
-
 static void fill_record(Supervisor *supervisor, DeathRecord *record)
 {
     char tail[SUPERVISOR_TAIL_MAX];
     size_t size;
 
-    record->vmm_exit_code = -1;
-    if (!supervisor->vmm_reported)
-        record->vmm_signal = SIGKILL; /* with the stub, by the kernel */
-    else if (supervisor->vmm_end.code == CLD_EXITED)
-        record->vmm_exit_code = supervisor->vmm_end.status & 0xff;
-    else
-        record->vmm_signal = supervisor->vmm_end.status & 0x7f;
-    record->payload_exit_code = supervisor->guest.exit_code;
-    record->payload_signal = supervisor->guest.signal;
     record->died_usec = realtime_usec();
     if (supervisor->console_out)
         record->console_dropped = output_get_dropped(supervisor->console_out);
@@ -329,13 +238,7 @@ static void conclude(Supervisor *supervisor)
     read_console(supervisor);
     fill_record(supervisor, record);
 
-    judge_vmm(supervisor, end, record);
-    /* What we did ourselves explains the end, unless the VMM had come to its own before. */
-    if (supervisor->cause.set && end == VMM_END_UNSAID) {
-        record->reason = supervisor->cause.reason;
-        record->initiator = supervisor->cause.initiator;
-        set_message(record, supervisor->cause.message);
-    }
+    death_judge(&supervisor->facts, end, supervisor->setup->backend, record);
 
     /* Who hears of the death may start another VM with the same images. */
     fd_close_many(supervisor->setup->disk_locks, supervisor->setup->n_disk_locks);
@@ -365,7 +268,8 @@ static int on_silence(sd_event_source *source, uint64_t usec, void *userdata)
 
     (void)source;
     (void)usec;
-    begin_end(supervisor, supervisor->running ? DEATH_INFRASTRUCTURE_ERROR : DEATH_START_FAILED,
+    begin_end(supervisor,
+              supervisor->facts.running ? DEATH_INFRASTRUCTURE_ERROR : DEATH_START_FAILED,
               INITIATOR_HOST, "the VMM or vsock-device broke off");
     return 0;
 }
@@ -385,8 +289,8 @@ static void expect_end(Supervisor *supervisor, const char *sentence)
 static void on_report(Supervisor *supervisor, const StubReport *report)
 {
     if (report->program == STUB_VMM) {
-        supervisor->vmm_reported = true;
-        supervisor->vmm_end = *report;
+        supervisor->facts.vmm_reported = true;
+        supervisor->facts.vmm_end = *report;
     } else if (report->code == CLD_EXITED && report->status == 0) {
         expect_end(supervisor, "vsock-device has ended"); /* its VMM has hung up */
     } else {
@@ -415,7 +319,7 @@ static int on_stub_io(sd_event_source *source, int fd, uint32_t revents, void *u
 
     (void)fd;
     read_stub_reports(supervisor);
-    if (supervisor->vmm_reported && !supervisor->concluded)
+    if (supervisor->facts.vmm_reported && !supervisor->concluded)
         conclude(supervisor);
     if (revents & EPOLLHUP)
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF); /* the pidfd tells the rest */
@@ -448,7 +352,7 @@ static void stop_next(Supervisor *supervisor)
         sd_event_add_time_relative(supervisor->event, &supervisor->stop_timer, CLOCK_MONOTONIC,
                                    supervisor->stop_timeout_usec, 0, on_stop_timeout,
                                    supervisor) < 0)
-        begin_end(supervisor, DEATH_KILLED, supervisor->stop_initiator,
+        begin_end(supervisor, DEATH_KILLED, supervisor->facts.stop_initiator,
                   "the guest did not stop in time");
 }
 
@@ -460,7 +364,7 @@ static void supervisor_stop(Supervisor *supervisor, DeathInitiator initiator, ui
         return; /* stopping already, or dead: what was asked for happens */
     if (was_suspended)
         supervisor->setup->backend->resume(supervisor->control);
-    supervisor->stop_initiator = initiator;
+    supervisor->facts.stop_initiator = initiator;
     supervisor->stop_timeout_usec = timeout_ms * USEC_PER_MSEC;
     stop_next(supervisor);
 }
@@ -542,7 +446,7 @@ static void on_vmm_running(void *userdata)
                                   .value = (uint32_t)supervisor->setup->vmm_pid,
                                   .time_usec = realtime_usec() };
 
-    supervisor->running = true;
+    supervisor->facts.running = true;
     supervisor->start_timer = sd_event_source_disable_unref(supervisor->start_timer);
     supervisor_send(supervisor, &message);
     if (supervisor->setup->spec->paused)
@@ -572,7 +476,7 @@ static int on_guest_report(void *userdata, const GuestCall *call, Error *error)
         [GUEST_CALL_ERROR] = VM_EVENT_GUEST_ERROR,
     };
     Supervisor *supervisor = userdata;
-    GuestReport *guest = &supervisor->guest;
+    GuestReport *guest = &supervisor->facts.guest;
     SupervisorMessage message = { 0 };
     VmEvent event = events[call->type];
     unsigned end_bits = 1U << VM_EVENT_PAYLOAD_FINISHED | 1U << VM_EVENT_GUEST_ERROR;
@@ -990,7 +894,7 @@ int supervisor_run(SupervisorSetup *setup)
     _cleanup_(tear_down) Supervisor supervisor = { .setup = setup,
                                                    .state = VM_NOT_STARTED,
                                                    .next_event_number = FIRST_EVENT_NUMBER,
-                                                   .guest = { .exit_code = -1 } };
+                                                   .facts = { .guest = { .exit_code = -1 } } };
 
     byte_ring_init(&supervisor.console_ring, CONSOLE_RING_SIZE);
     vmm_log_init(&supervisor.vmm_log);

@@ -98,6 +98,7 @@ daemon_unit_tests = \
 # The launcher's guest-link is another module than the guest's, and its test needs another name.
 launcher_unit_tests = \
 	%D%/test-broker \
+	%D%/test-death \
 	%D%/test-launcher-guest-link \
 	%D%/test-output \
 	%D%/test-qemu-command \
@@ -108,6 +109,7 @@ launcher_unit_tests = \
 launcher_unit_libs = liblauncher.a libprotocol.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS) \
 	$(CMOCKA_LIBS)
 tests_unit_test_broker_LDADD = $(launcher_unit_libs)
+tests_unit_test_death_LDADD = $(launcher_unit_libs)
 tests_unit_test_launcher_guest_link_LDADD = $(launcher_unit_libs)
 tests_unit_test_output_LDADD = $(launcher_unit_libs)
 tests_unit_test_qemu_command_LDADD = $(launcher_unit_libs)
