@@ -164,10 +164,8 @@ def test_a_vm_has_a_uid_of_its_own(host):
     first = start_waiting(host)
     mine = set(vm_processes()) - before
     assert first.get('Pid') in mine
-    uids = {os.stat(f'/proc/{pid}').st_uid for pid in mine}
     status = open(f'/proc/{first.get("Pid")}/status', encoding='ascii').read()
     assert 'NoNewPrivs:\t1' in status and 'CapBnd:\t0000000000000000' in status, status
-    assert len(mine) == 4 or len(uids) >= 1
     first.methods.Kill()
     first.death()
 
