@@ -105,11 +105,6 @@ const BusCaller *bus_call_get_caller(const BusCall *call)
     return &call->caller;
 }
 
-BusService *bus_call_get_service(const BusCall *call)
-{
-    return call->service;
-}
-
 /* Consumes @message, which may be NULL. */
 static void send_message(BusService *service, DBusMessage *message)
 {

@@ -108,7 +108,6 @@ DEFINE_CLEANUP(BusCall, bus_call_unref);
 
 DBusMessage *bus_call_get_message(const BusCall *call);
 const BusCaller *bus_call_get_caller(const BusCall *call);
-BusService *bus_call_get_service(const BusCall *call);
 
 /* The reply with these arguments, as for dbus_message_append_args(). */
 void bus_call_reply(BusCall *call, int first_type, ...);
