@@ -14,5 +14,6 @@ libcommon_a_SOURCES = \
 	%D%/kvm.c %D%/kvm.h \
 	%D%/log.c %D%/log.h \
 	%D%/program-path.c %D%/program-path.h \
+	%D%/seccomp-policy.c %D%/seccomp-policy.h \
 	%D%/spawn.c %D%/spawn.h \
 	%D%/text.c %D%/text.h

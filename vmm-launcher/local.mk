@@ -11,6 +11,7 @@ liblauncher_a_SOURCES = \
 	%D%/qemu-command.c %D%/qemu-control.c %D%/qemu.h \
 	%D%/stub.c %D%/stub.h \
 	%D%/supervisor.c %D%/supervisor.h \
+	%D%/syscall-name.c %D%/syscall-name.h \
 	%D%/vm-uid.c %D%/vm-uid.h \
 	%D%/vmm-log.c %D%/vmm-log.h \
 	%D%/vmm.c %D%/vmm.h
@@ -18,3 +19,19 @@ liblauncher_a_SOURCES = \
 pkglibexec_PROGRAMS += programs/vmm-launcher
 programs_vmm_launcher_SOURCES = %D%/main.c
 programs_vmm_launcher_LDADD = liblauncher.a libprotocol.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS)
+
+# Compiles seccomp policies, and alone has libseccomp: what runs VMs reads the finished programs.
+noinst_LIBRARIES += libseccomp-compile.a
+libseccomp_compile_a_SOURCES = \
+	%D%/seccomp-filter.c %D%/seccomp-filter.h \
+	%D%/seccomp-rules.c %D%/seccomp-rules.h
+
+pkglibexec_PROGRAMS += programs/seccomp-compile
+programs_seccomp_compile_SOURCES = %D%/seccomp-compile.c
+programs_seccomp_compile_LDADD = $(seccomp_compile_libs)
+seccomp_compile_libs = libseccomp-compile.a libcommon.a $(SECCOMP_LIBS) $(JSON_LIBS)
+
+CLEANFILES += %D%/syscall-names.inc %D%/syscall-names.inc.tmp
+%D%/syscall-names.inc: programs/seccomp-compile$(EXEEXT)
+	$(AM_V_GEN)$(MKDIR_P) %D% && programs/seccomp-compile --names >$@.tmp && mv $@.tmp $@
+%D%/syscall-name.$(OBJEXT): %D%/syscall-names.inc
