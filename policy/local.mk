@@ -1,3 +1,5 @@
 # Who may do what on the system bus.
 dbuspolicydir = $(datadir)/dbus-1/system.d
 dist_dbuspolicy_DATA = %D%/org.virtualizationd1.conf
+
+include policy/seccomp/local.mk

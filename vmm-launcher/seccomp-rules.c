@@ -228,12 +228,27 @@ static bool contradicts(const SeccompRule *one, const SeccompRule *other)
            (other->on.n_conditions == 0 && other->action != SCMP_ACT_NOTIFY);
 }
 
+/* Nothing of what was said before of the call counts any more. */
+static void remove_rules(SeccompRules *rules, uint32_t number)
+{
+    size_t n_kept = 0;
+
+    for (size_t i = 0; i < rules->n_rules; i++) {
+        if (rules->rules[i].on.number != number)
+            rules->rules[n_kept++] = rules->rules[i];
+    }
+    rules->n_rules = n_kept;
+}
+
 static int add_rule(SeccompRules *rules,
+                    SeccompText kind,
                     const SeccompRule *rule,
                     json_object *name,
                     const Place *place,
                     Error *error)
 {
+    if (kind == SECCOMP_TEXT_FRAGMENT && rule->on.n_conditions == 0)
+        remove_rules(rules, rule->on.number);
     for (size_t i = 0; i < rules->n_rules; i++) {
         if (contradicts(&rules->rules[i], rule))
             return refuse(place, name, "contradicts an earlier entry", error);
@@ -250,7 +265,8 @@ static int add_rule(SeccompRules *rules,
     return 0;
 }
 
-static int read_entry(SeccompRules *rules, json_object *object, const Place *place, Error *error)
+static int read_entry(
+    SeccompRules *rules, SeccompText kind, json_object *object, const Place *place, Error *error)
 {
     json_object *names = NULL, *action = NULL, *errno_ret = NULL, *args = NULL, *comment = NULL;
     const Field fields[] = {
@@ -287,7 +303,7 @@ static int read_entry(SeccompRules *rules, json_object *object, const Place *pla
         if (number < 0)
             return refuse(&inner, name, "no system call of this architecture", error);
         rule.on.number = (uint32_t)number;
-        r = add_rule(rules, &rule, name, &inner, error);
+        r = add_rule(rules, kind, &rule, name, &inner, error);
         if (r < 0)
             return r;
     }
@@ -344,7 +360,7 @@ static int read_document(SeccompRules *rules, SeccompText kind, json_object *roo
         r = check_architectures(architectures, &architectures_place, error);
     for (size_t i = 0; r >= 0 && i < json_object_array_length(syscalls); i++) {
         const Place inner = place_at(&syscalls_place, i);
-        r = read_entry(rules, json_object_array_get_idx(syscalls, i), &inner, error);
+        r = read_entry(rules, kind, json_object_array_get_idx(syscalls, i), &inner, error);
     }
     return r;
 }

@@ -27,7 +27,9 @@ typedef struct SeccompRules {
 
 typedef enum SeccompText {
     SECCOMP_TEXT_POLICY,
-    SECCOMP_TEXT_FRAGMENT, /* has nothing but "syscalls" */
+    /* Has nothing but "syscalls". Its entries without conditions take the place of all that the
+     * policy says of a call. */
+    SECCOMP_TEXT_FRAGMENT,
 } SeccompText;
 
 /* Appends the rules of a JSON text. The error's sentence begins with the JSON pointer of what is
