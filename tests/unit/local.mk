@@ -87,6 +87,7 @@ daemon_unit_tests = \
 	%D%/test-gpt \
 	%D%/test-json-keys \
 	%D%/test-launch-spec \
+	%D%/test-seccomp-policy \
 	%D%/test-settings \
 	%D%/test-spawn \
 	%D%/test-supervisor-message \
@@ -103,6 +104,7 @@ launcher_unit_tests = \
 	%D%/test-output \
 	%D%/test-qemu-command \
 	%D%/test-qemu-control \
+	%D%/test-seccomp-compile \
 	%D%/test-vmm \
 	%D%/test-vmm-log
 
@@ -114,6 +116,7 @@ tests_unit_test_launcher_guest_link_LDADD = $(launcher_unit_libs)
 tests_unit_test_output_LDADD = $(launcher_unit_libs)
 tests_unit_test_qemu_command_LDADD = $(launcher_unit_libs)
 tests_unit_test_qemu_control_LDADD = $(launcher_unit_libs)
+tests_unit_test_seccomp_compile_LDADD = liblauncher.a $(seccomp_compile_libs) $(CMOCKA_LIBS)
 tests_unit_test_vmm_LDADD = $(launcher_unit_libs)
 tests_unit_test_vmm_log_LDADD = $(launcher_unit_libs)
 
