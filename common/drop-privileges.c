@@ -29,14 +29,14 @@ static int empty_bounding_set(void)
     }
 }
 
-int drop_privileges(uid_t uid, gid_t gid, gid_t additional_gid)
+int drop_privileges(uid_t uid, gid_t gid)
 {
     int r = empty_bounding_set();
     if (r < 0)
         return r;
     if (prctl(PR_SET_SECUREBITS, SECUREBITS_LOCKED, 0, 0, 0) < 0 ||
-        setgroups(additional_gid != 0 ? 1 : 0, &additional_gid) < 0 ||
-        setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+        (getgroups(0, NULL) != 0 && setgroups(0, NULL) < 0) || setresgid(gid, gid, gid) < 0 ||
+        setresuid(uid, uid, uid) < 0)
         return -errno;
     r = clear_capabilities();
     if (r < 0)

@@ -4,7 +4,7 @@
 
 #include <sys/types.h>
 
-/* Becomes @uid and @gid, with @additional_gid as the only other group if it is not 0; without any
- * capability, in no set, and with no way to get one back. The calling
- * process has one thread. Checks that it worked. */
-int drop_privileges(uid_t uid, gid_t gid, gid_t additional_gid);
+/* Becomes @uid and @gid, in no other group, without any capability, in no set, and with no way to
+ * get one back. The calling process has one thread. Checks that it worked. In a user namespace that
+ * denies setgroups(2), the other groups have to be gone before. */
+int drop_privileges(uid_t uid, gid_t gid);

@@ -136,32 +136,23 @@ int memfd_new_sealed(const char *name, const void *data, size_t size, int *ret_f
     return 0;
 }
 
-int memfd_new_sealed_copy(const char *name, int source, size_t max_size, int *ret_fd)
+int fd_copy_all(int source, size_t max_size, int destination)
 {
-    _cleanup_close_ int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0)
-        return -errno;
+    off_t offset = 0;
 
     /* Read to the end, not to a size asked for earlier: the owner may be writing meanwhile. */
-    off_t offset = 0;
     for (;;) {
         if ((size_t)offset > max_size)
             return -EFBIG;
 
-        ssize_t n = sendfile(fd, source, &offset, max_size - (size_t)offset + 1);
+        ssize_t n = sendfile(destination, source, &offset, max_size - (size_t)offset + 1);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return -errno;
         if (n == 0)
-            break;
+            return 0;
     }
-
-    if (lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, SEALS_ALL) < 0)
-        return -errno;
-
-    *ret_fd = take_fd(&fd);
-    return 0;
 }
 
 bool memfd_is_sealed(int fd)

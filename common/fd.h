@@ -51,12 +51,12 @@ int fd_set_cloexec(int fd, bool cloexec);
 /* Writes all of @data or fails. The descriptor must be a blocking one. */
 int fd_write_all(int fd, const void *data, size_t size);
 
+/* Copies @source, which is at most @max_size bytes (else -EFBIG), from its beginning, whatever its
+ * offset, which stays; @destination is written at its own. */
+int fd_copy_all(int source, size_t max_size, int destination);
+
 /* A new read-only file in memory with these bytes that nobody can ever change. */
 int memfd_new_sealed(const char *name, const void *data, size_t size, int *ret_fd);
-
-/* A sealed copy of @source, which is at most @max_size bytes; its file offset stays untouched.
- * -EFBIG when it is larger. */
-int memfd_new_sealed_copy(const char *name, int source, size_t max_size, int *ret_fd);
 
 /* True for a memory file whose bytes and size are sealed. */
 bool memfd_is_sealed(int fd);

@@ -44,6 +44,7 @@ int launch_spec_encode(const LaunchSpec *spec, uint8_t **ret_bytes, size_t *ret_
     byte_writer_put_le64(&writer, spec->memory_bytes);
     byte_writer_put_le32(&writer, spec->cpus);
     byte_writer_put_u8(&writer, (uint8_t)spec->accelerator);
+    byte_writer_put_u8(&writer, (uint8_t)spec->seccomp_action);
     byte_writer_put_u8(&writer, spec->paused);
     byte_writer_put_le32(&writer, spec->payload_timeout_ms);
     byte_writer_put_le16(&writer, (uint16_t)params_length);
@@ -183,22 +184,25 @@ static int get_disks(ByteReader *reader, size_t n_fds, LaunchSpec *spec)
 
 static int get_machine(ByteReader *reader, LaunchSpec *spec)
 {
-    uint8_t accelerator;
+    uint8_t accelerator, seccomp_action;
 
     if (get_id(reader, spec->id) < 0 || byte_reader_get_le32(reader, &spec->cid) < 0 ||
         byte_reader_get_le64(reader, &spec->memory_bytes) < 0 ||
         byte_reader_get_le32(reader, &spec->cpus) < 0 ||
-        byte_reader_get_u8(reader, &accelerator) < 0 || get_bool(reader, &spec->paused) < 0 ||
+        byte_reader_get_u8(reader, &accelerator) < 0 ||
+        byte_reader_get_u8(reader, &seccomp_action) < 0 || get_bool(reader, &spec->paused) < 0 ||
         byte_reader_get_le32(reader, &spec->payload_timeout_ms) < 0)
         return -EBADMSG;
 
     if (spec->cid < LAUNCH_SPEC_CID_MIN || spec->cid > LAUNCH_SPEC_CID_MAX ||
         spec->memory_bytes < LAUNCH_SPEC_MEMORY_MIN || spec->memory_bytes % (1U << 20) != 0 ||
         spec->memory_bytes > INT64_MAX || spec->cpus == 0 || spec->cpus > LAUNCH_SPEC_CPUS_MAX ||
-        accelerator >= ACCELERATOR_MAX || spec->payload_timeout_ms > LAUNCH_SPEC_TIMEOUT_MS_MAX)
+        accelerator >= ACCELERATOR_MAX || seccomp_action >= SECCOMP_ACTION_MAX ||
+        spec->payload_timeout_ms > LAUNCH_SPEC_TIMEOUT_MS_MAX)
         return -EBADMSG;
 
     spec->accelerator = (LaunchAccelerator)accelerator;
+    spec->seccomp_action = (LaunchSeccompAction)seccomp_action;
     return 0;
 }
 

@@ -12,7 +12,7 @@
 #include "common/cleanup.h"
 
 #define LAUNCH_SPEC_MAGIC   0x3150534cU /* "LSP1" */
-#define LAUNCH_SPEC_VERSION 1
+#define LAUNCH_SPEC_VERSION 2
 
 #define LAUNCH_SPEC_SIZE_MAX       65536
 #define LAUNCH_SPEC_FDS_MAX        1000
@@ -37,6 +37,14 @@ typedef enum LaunchAccelerator {
     ACCELERATOR_MAX,
 } LaunchAccelerator;
 
+/* What happens to a program of the VM that makes a system call outside its policy. */
+typedef enum LaunchSeccompAction {
+    SECCOMP_KILL = 0,  /* the VM ends */
+    SECCOMP_ERRNO = 1, /* the call fails with EPERM; to find out what a guest makes a VMM do */
+    SECCOMP_LOG = 2,   /* nothing but a line in the log; to write policies by */
+    SECCOMP_ACTION_MAX,
+} LaunchSeccompAction;
+
 /* A piece of a disk: @size bytes of a file from @file_offset on, all whole sectors. The file may
  * end less than a sector before the region does; what is missing reads as zeros. */
 typedef struct LaunchRegion {
@@ -57,6 +65,7 @@ typedef struct LaunchSpec {
     uint64_t memory_bytes; /* whole MiB */
     uint32_t cpus;
     LaunchAccelerator accelerator;
+    LaunchSeccompAction seccomp_action;
     bool paused;                 /* no vCPU runs before a resume */
     uint32_t payload_timeout_ms; /* 0: none */
     char *params;                /* kernel command line, "" for none */

@@ -30,6 +30,9 @@ static void put_record(ByteWriter *writer, const DeathRecord *record)
     put_i32(writer, record->payload_exit_code);
     put_i32(writer, record->payload_signal);
     byte_writer_put_u8(writer, record->oom);
+    put_text(writer, record->denied_process);
+    put_text(writer, record->denied_call);
+    put_text(writer, record->denied_layer);
     byte_writer_put_le64(writer, record->died_usec);
     byte_writer_put_le64(writer, record->console_dropped);
     byte_writer_put_le64(writer, record->payload_out_dropped);
@@ -128,6 +131,9 @@ static int get_record(ByteReader *reader, DeathRecord *record)
         get_i32(reader, -1, 255, &record->payload_exit_code) < 0 ||
         get_i32(reader, 0, 64, &record->payload_signal) < 0 ||
         byte_reader_get_u8(reader, &oom) < 0 || oom > 1 ||
+        get_text(reader, SUPERVISOR_NAME_MAX, record->denied_process) < 0 ||
+        get_text(reader, SUPERVISOR_NAME_MAX, record->denied_call) < 0 ||
+        get_text(reader, SUPERVISOR_NAME_MAX, record->denied_layer) < 0 ||
         byte_reader_get_le64(reader, &record->died_usec) < 0 ||
         byte_reader_get_le64(reader, &record->console_dropped) < 0 ||
         byte_reader_get_le64(reader, &record->payload_out_dropped) < 0 ||

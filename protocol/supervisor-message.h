@@ -17,6 +17,7 @@
 #define SUPERVISOR_MESSAGE_SIZE_MAX 8192
 #define SUPERVISOR_TEXT_MAX         1024 /* bytes of one sentence */
 #define SUPERVISOR_TAIL_MAX         2048 /* bytes of the last console or VMM lines */
+#define SUPERVISOR_NAME_MAX         31   /* bytes of the name of a process or a call */
 
 typedef enum SupervisorMessageType {
     /* Down. */
@@ -44,6 +45,10 @@ typedef struct DeathRecord {
     int32_t payload_exit_code; /* -1: none was reported */
     int32_t payload_signal;    /* 0: none was reported */
     bool oom;
+    /* Of a sandbox violation; "" where it is not known. */
+    char denied_process[SUPERVISOR_NAME_MAX + 1];
+    char denied_call[SUPERVISOR_NAME_MAX + 1];
+    char denied_layer[SUPERVISOR_NAME_MAX + 1];
     uint64_t died_usec;                         /* CLOCK_REALTIME */
     uint64_t console_dropped;                   /* bytes that console-out did not take in time */
     uint64_t payload_out_dropped;               /* the same for payload-out */

@@ -124,11 +124,11 @@ static int prepare_as_root(Daemon *daemon, Error *error)
     int r = make_directories(daemon, user, error);
     if (r < 0)
         return r;
-    r = launcher_ensure(daemon->launcher_dir, user ? user->pw_uid : geteuid(), &daemon->presence,
-                        error);
+    r = launcher_ensure(daemon->launcher_dir, daemon->options->cache_dir,
+                        user ? user->pw_uid : geteuid(), &daemon->presence, error);
     if (r < 0 || !user || user->pw_uid == 0)
         return r;
-    r = drop_privileges(user->pw_uid, user->pw_gid, 0);
+    r = drop_privileges(user->pw_uid, user->pw_gid);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot become the user '%s'",
                                user->pw_name);

@@ -19,6 +19,7 @@ typedef struct Vm Vm;
 typedef struct DaemonOptions {
     const char *bus;         /* "system", "session" or an address */
     const char *runtime_dir; /* absolute */
+    const char *cache_dir;   /* absolute; the launcher's */
     const char *config;      /* NULL: the default one, if it is there */
 } DaemonOptions;
 

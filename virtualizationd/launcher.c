@@ -39,9 +39,10 @@ static int connect_to(const char *directory, const char *name, int *ret_fd)
     return 0;
 }
 
-static int spawn_listener(const char *path, const char *directory, uid_t user, int ready_fd)
+static int spawn_listener(
+    const char *path, const char *directory, const char *cache_dir, uid_t user, int ready_fd)
 {
-    _cleanup_free_ char *listen_option = NULL, *user_option = NULL;
+    _cleanup_free_ char *listen_option = NULL, *user_option = NULL, *cache_option = NULL;
     pid_t pid;
 
     if (asprintf(&listen_option, "--listen=%s", directory) < 0) {
@@ -52,14 +53,20 @@ static int spawn_listener(const char *path, const char *directory, uid_t user, i
         user_option = NULL;
         return -ENOMEM;
     }
-    char *const arguments[] = { (char[]){ "vmm-launcher" }, listen_option, user_option,
-                                (char[]){ "--ready-fd=3" }, NULL };
+    if (asprintf(&cache_option, "--cache-dir=%s", cache_dir) < 0) {
+        cache_option = NULL;
+        return -ENOMEM;
+    }
+    char *const arguments[] = {
+        (char[]){ "vmm-launcher" }, listen_option, user_option, cache_option,
+        (char[]){ "--ready-fd=3" }, NULL
+    };
 
     return spawn_program(path, arguments, ready_fd, &pid);
 }
 
 /* Starts a listener and waits until it takes connections. */
-static int start_listener(const char *directory, uid_t user, Error *error)
+static int start_listener(const char *directory, const char *cache_dir, uid_t user, Error *error)
 {
     _cleanup_free_ char *path = NULL;
     int ends[2];
@@ -73,7 +80,7 @@ static int start_listener(const char *directory, uid_t user, Error *error)
     _cleanup_close_ int read_end = ends[0];
     _cleanup_close_ int write_end = ends[1];
 
-    r = spawn_listener(path, directory, user, write_end);
+    r = spawn_listener(path, directory, cache_dir, user, write_end);
     if (r < 0)
         return error_set_errno(error, ERROR_UNAVAILABLE, r, "cannot start %s", path);
     write_end = fd_close(write_end);
@@ -83,7 +90,8 @@ static int start_listener(const char *directory, uid_t user, Error *error)
     return 0;
 }
 
-int launcher_ensure(const char *directory, uid_t user, int *ret_presence, Error *error)
+int launcher_ensure(
+    const char *directory, const char *cache_dir, uid_t user, int *ret_presence, Error *error)
 {
     int r = connect_to(directory, PRESENCE, ret_presence);
     if (r >= 0)
@@ -91,7 +99,7 @@ int launcher_ensure(const char *directory, uid_t user, int *ret_presence, Error 
     if (geteuid() != 0)
         return error_set_errno(error, ERROR_UNAVAILABLE, r,
                                "no launcher serves %s, and only root can start one", directory);
-    r = start_listener(directory, user, error);
+    r = start_listener(directory, cache_dir, user, error);
     if (r < 0)
         return r;
     r = connect_to(directory, PRESENCE, ret_presence);

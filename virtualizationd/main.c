@@ -12,6 +12,7 @@
 #include "virtualizationd/daemon.h"
 
 #define DEFAULT_RUNTIME_DIR "/run/virtualizationd"
+#define DEFAULT_CACHE_DIR   "/var/cache/virtualizationd"
 
 static void print_help(void)
 {
@@ -21,6 +22,8 @@ static void print_help(void)
          "\n"
          "      --bus=BUS          system (default), session, or a bus address\n"
          "      --runtime-dir=DIR  for sockets (default: " DEFAULT_RUNTIME_DIR ")\n"
+         "      --cache-dir=DIR    for the files that VMs run from (default: " DEFAULT_CACHE_DIR
+         ")\n"
          "      --config=FILE      instead of /etc/virtualizationd/virtualizationd.conf\n"
          "  -h, --help             show this help\n"
          "      --version          show the version");
@@ -32,12 +35,14 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
     enum {
         BUS = 256,
         RUNTIME_DIR,
+        CACHE_DIR,
         CONFIG,
         VERSION_OPTION
     };
     static const struct option table[] = {
         { "bus", required_argument, NULL, BUS },
         { "runtime-dir", required_argument, NULL, RUNTIME_DIR },
+        { "cache-dir", required_argument, NULL, CACHE_DIR },
         { "config", required_argument, NULL, CONFIG },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, VERSION_OPTION },
@@ -52,6 +57,9 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
             break;
         case RUNTIME_DIR:
             options->runtime_dir = optarg;
+            break;
+        case CACHE_DIR:
+            options->cache_dir = optarg;
             break;
         case CONFIG:
             options->config = optarg;
@@ -70,9 +78,10 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
         fprintf(stderr, "virtualizationd: unexpected argument '%s'; see --help\n", argv[optind]);
         return -EINVAL;
     }
-    if (options->runtime_dir[0] != '/') {
-        fprintf(stderr, "virtualizationd: --runtime-dir takes an absolute path, not '%s'\n",
-                options->runtime_dir);
+    if (options->runtime_dir[0] != '/' || options->cache_dir[0] != '/') {
+        fprintf(stderr, "virtualizationd: --%s-dir takes an absolute path, not '%s'\n",
+                options->runtime_dir[0] != '/' ? "runtime" : "cache",
+                options->runtime_dir[0] != '/' ? options->runtime_dir : options->cache_dir);
         return -EINVAL;
     }
     return 1;
@@ -80,7 +89,9 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
 
 int main(int argc, char **argv)
 {
-    DaemonOptions options = { .bus = "system", .runtime_dir = DEFAULT_RUNTIME_DIR };
+    DaemonOptions options = { .bus = "system",
+                              .runtime_dir = DEFAULT_RUNTIME_DIR,
+                              .cache_dir = DEFAULT_CACHE_DIR };
 
     fd_occupy_standard();
     log_set_max_level_from_environment();

@@ -2,6 +2,7 @@
 #include "vmm-launcher/death.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -42,6 +43,18 @@ static void set_exit(const DeathFacts *facts, DeathRecord *record)
         record->vmm_signal = facts->vmm_end.status & 0x7f;
 }
 
+static void set_denial(const char *process, const char *call, DeathRecord *record)
+{
+    record->reason = DEATH_SANDBOX_VIOLATION;
+    record->initiator = INITIATOR_HOST;
+    (void)snprintf(record->denied_process, sizeof(record->denied_process), "%s", process);
+    (void)snprintf(record->denied_call, sizeof(record->denied_call), "%s", call);
+    (void)snprintf(record->denied_layer, sizeof(record->denied_layer), "seccomp");
+    (void)snprintf(record->message, sizeof(record->message),
+                   "%s made a system call that its seccomp policy denies%s%s", process,
+                   call[0] != '\0' ? ": " : "", call);
+}
+
 /* The VMM did not say anything: we ended it, or something on the host did. */
 static void judge_unsaid(const DeathFacts *facts, DeathRecord *record)
 {
@@ -50,6 +63,8 @@ static void judge_unsaid(const DeathFacts *facts, DeathRecord *record)
         record->reason = facts->cause.reason;
         record->initiator = facts->cause.initiator;
         set_message(record, facts->cause.message);
+    } else if (record->vmm_signal == SIGSYS) {
+        set_denial("the VMM", "", record); /* by a filter that has no listener */
     } else if (record->vmm_signal != 0) {
         record->reason = DEATH_KILLED;
     } else if (!facts->running) {
@@ -71,6 +86,10 @@ void death_judge(const DeathFacts *facts,
     record->payload_signal = facts->guest.signal;
     record->initiator = facts->stop_initiator != 0 ? facts->stop_initiator : INITIATOR_GUEST;
 
+    if (facts->denial.process[0] != '\0') {
+        set_denial(facts->denial.process, facts->denial.call, record); /* whatever else it says */
+        return;
+    }
     /* What the VMM said had come to pass before anything that we did. */
     switch (end) {
     case VMM_END_GUEST_SHUTDOWN:

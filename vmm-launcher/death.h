@@ -18,6 +18,12 @@ typedef struct EndCause {
     char message[SUPERVISOR_TEXT_MAX + 1]; /* escaped */
 } EndCause;
 
+/* A call that a seccomp policy denied, if one did. */
+typedef struct Denial {
+    char process[SUPERVISOR_NAME_MAX + 1]; /* "" when there was none */
+    char call[SUPERVISOR_NAME_MAX + 1];
+} Denial;
+
 typedef struct GuestReport {
     unsigned reported; /* a bit for each VmEvent */
     bool has_error;    /* one that we did not ask for */
@@ -32,6 +38,7 @@ typedef struct DeathFacts {
     bool running;                  /* the vCPUs were released once */
     DeathInitiator stop_initiator; /* of an orderly stop; 0: none was asked for */
     EndCause cause;
+    Denial denial;
     GuestReport guest;
     bool vmm_reported; /* the stub has told how the VMM ended; else it died with the stub */
     StubReport vmm_end;

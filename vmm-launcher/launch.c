@@ -7,10 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/keyctl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,10 +24,13 @@
 #include "common/fd.h"
 #include "common/kvm.h"
 #include "common/log.h"
-#include "common/program-path.h"
+#include "common/seccomp-policy.h"
 #include "common/text.h"
 #include "protocol/supervisor-message.h"
+#include "vmm-launcher/box.h"
+#include "vmm-launcher/landlock.h"
 #include "vmm-launcher/launch-request.h"
+#include "vmm-launcher/layer.h"
 #include "vmm-launcher/output.h"
 #include "vmm-launcher/stub.h"
 #include "vmm-launcher/supervisor.h"
@@ -32,16 +38,32 @@
 
 #define LAUNCH_TIMEOUT_SEC 30
 
+/* Threads of a VM besides its vCPUs: QEMU's block layer takes up to 64, and there are a dozen
+ * others and the other processes. */
+#define THREADS_BASE 128
+
+typedef enum Policy {
+    POLICY_VMM,
+    POLICY_VSOCK_DEVICE,
+    POLICY_STUB,
+    POLICY_SUPERVISOR,
+    POLICY_SUPERVISOR_SEALED,
+    POLICY_MAX,
+} Policy;
+
 typedef struct Launch {
     int connection;
     LaunchRequest request;
     uid_t uid;
     int uid_lock;
     bool use_kvm;
-    gid_t device_gid;
+    dev_t kvm_device;
+    const TemplateOptions *template_options;
+    Box box;
+    SeccompPolicy *policies[POLICY_MAX];
+    const char *kernel, *initrd, *bootloader; /* paths in the box, or NULL */
     VmmCommand vmm;
     VmmCommand vsock_device;
-    int stub_pidfd;
     int stderr_write, stub_report_write;
     SupervisorSetup setup;
 } Launch;
@@ -177,31 +199,72 @@ static int lock_images(Launch *launch, Error *error)
     return 0;
 }
 
-/* Makes sure that the VM's uid can read the file, and nobody but root can change it meanwhile. */
-static int secure_boot_file(Launch *launch, uint16_t index, const char *what, Error *error)
+/* The VMM opens them by path, and QEMU can do no other. */
+static int add_boot_files(Launch *launch, Error *error)
 {
-    size_t size_max = launch->request.spec.memory_bytes; /* more would not fit the guest */
-    struct stat status;
-    int copy = -EBADF;
+    const LaunchSpec *spec = &launch->request.spec;
+    const struct {
+        uint16_t index;
+        const char *name;
+        const char **path;
+    } files[] = {
+        { spec->kernel, "kernel", &launch->kernel },
+        { spec->initrd, "initrd", &launch->initrd },
+        { spec->bootloader, "bootloader", &launch->bootloader },
+    };
+    static const char *const paths[] = { TEMPLATE_VM_FILES "/kernel", TEMPLATE_VM_FILES "/initrd",
+                                         TEMPLATE_VM_FILES "/bootloader" };
 
-    if (index == LAUNCH_SPEC_NO_FD)
-        return 0;
-    int *fd = &launch->request.fds[index];
-    if (fstat(*fd, &status) < 0)
-        return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot look at the %s", what);
-    if (memfd_is_sealed(*fd))
-        return 0;
+    for (size_t i = 0; i < ELEMENTS_OF(files); i++) {
+        if (files[i].index == LAUNCH_SPEC_NO_FD)
+            continue;
+        /* What is larger than the guest's memory would not fit it. */
+        int r = box_add_file(&launch->box, files[i].name, launch->request.fds[files[i].index],
+                             spec->memory_bytes, error);
+        if (r < 0)
+            return r;
+        *files[i].path = paths[i];
+    }
+    return 0;
+}
 
-    int r;
-    if (S_ISREG(status.st_mode) && status.st_uid == 0 && (status.st_mode & 0022) == 0 &&
-        (status.st_mode & 0004) != 0)
-        r = fd_reopen(*fd, O_RDONLY, &copy); /* the client's may be open for writing */
-    else
-        r = memfd_new_sealed_copy(what, *fd, size_max, &copy);
+/* Everything of the box that root prepares. */
+static int prepare_box(Launch *launch, Error *error)
+{
+    int r = box_prepare(&launch->box, launch->template_options, launch->use_kvm, error);
     if (r < 0)
-        return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot take over the %s", what);
-    (void)fd_close(*fd);
-    *fd = copy;
+        return r;
+    layer_kill_point();
+    r = add_boot_files(launch, error);
+    if (r < 0)
+        return r;
+    if (launch->use_kvm) {
+        r = box_add_device(&launch->box, "kvm", launch->kvm_device, launch->uid, error);
+        if (r < 0)
+            return r;
+    }
+    return box_close_files(&launch->box, error);
+}
+
+static int load_policies(Launch *launch, Error *error)
+{
+    const char *roles[POLICY_MAX] = {
+        [POLICY_VMM] = launch->use_kvm ? "qemu-kvm" : "qemu-tcg",
+        [POLICY_VSOCK_DEVICE] = "vsock-device",
+        [POLICY_STUB] = "stub",
+        [POLICY_SUPERVISOR] = "supervisor",
+        [POLICY_SUPERVISOR_SEALED] = "supervisor-sealed",
+    };
+
+    _cleanup_close_ int directory =
+        openat(launch->box.template_directory, "policy", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot open the policies");
+    for (size_t i = 0; i < POLICY_MAX; i++) {
+        int r = seccomp_policy_load(directory, roles[i], &launch->policies[i], error);
+        if (r < 0)
+            return r;
+    }
     return 0;
 }
 
@@ -251,9 +314,11 @@ static int choose_accelerator(Launch *launch, Error *error)
     if (wanted == ACCELERATOR_KVM && !usable)
         return error_set(error, ERROR_NOT_SUPPORTED, "KVM cannot be used: %s", reason);
     launch->use_kvm = usable;
-    /* The VMM opens the device by path, with the rights of the group that it belongs to. */
-    if (usable && stat("/dev/kvm", &status) == 0)
-        launch->device_gid = status.st_gid;
+    if (usable) {
+        if (stat("/dev/kvm", &status) < 0)
+            return error_set_errno(error, ERROR_NOT_SUPPORTED, errno, "cannot look at /dev/kvm");
+        launch->kvm_device = status.st_rdev;
+    }
     return 0;
 }
 
@@ -271,7 +336,6 @@ static int make_pair(int type, int *ret_supervisor_end, int *ret_other_end, Erro
 static int build_vsock_device(Launch *launch, int vhost_end, int broker_end, Error *error)
 {
     VmmCommand *command = &launch->vsock_device;
-    _cleanup_free_ char *path = NULL;
     int number;
 
     int r = vmm_command_take_fd(command, vhost_end, &number);
@@ -279,9 +343,7 @@ static int build_vsock_device(Launch *launch, int vhost_end, int broker_end, Err
     if (r >= 0)
         r = broker_result;
     if (r >= 0)
-        r = program_dup_sibling_path("vsock-device", &path);
-    if (r >= 0)
-        r = vmm_command_add(command, "%s", path);
+        r = vmm_command_add(command, "%s", TEMPLATE_VSOCK_DEVICE);
     if (r >= 0)
         r = vmm_command_add(command, "--guest-cid=%u", launch->request.spec.cid);
     if (r < 0)
@@ -295,6 +357,9 @@ static int build_commands(Launch *launch, Error *error)
     VmmMachine machine = { .spec = &launch->request.spec,
                            .fds = launch->request.fds,
                            .use_kvm = launch->use_kvm,
+                           .kernel = launch->kernel,
+                           .initrd = launch->initrd,
+                           .bootloader = launch->bootloader,
                            .control = -EBADF,
                            .console = -EBADF,
                            .vhost_vsock = -EBADF };
@@ -329,21 +394,10 @@ static int build_commands(Launch *launch, Error *error)
 
 static int prepare(Launch *launch, Error *error)
 {
-    const LaunchSpec *spec = &launch->request.spec;
-
     int r = check_files(launch, error);
     if (r < 0)
         return r;
     r = lock_images(launch, error);
-    if (r < 0)
-        return r;
-    r = secure_boot_file(launch, spec->kernel, "kernel", error);
-    if (r < 0)
-        return r;
-    r = secure_boot_file(launch, spec->initrd, "initrd", error);
-    if (r < 0)
-        return r;
-    r = secure_boot_file(launch, spec->bootloader, "bootloader", error);
     if (r < 0)
         return r;
     r = open_channels(launch, error);
@@ -352,32 +406,93 @@ static int prepare(Launch *launch, Error *error)
     r = choose_accelerator(launch, error);
     if (r < 0)
         return r;
+    layer_kill_point();
     r = vm_uid_acquire(&launch->uid, &launch->uid_lock, error);
     if (r < 0)
         return r;
+    layer_kill_point();
+    r = prepare_box(launch, error);
+    if (r < 0)
+        return r;
+    r = load_policies(launch, error);
+    if (r < 0)
+        return r;
+    layer_kill_point();
     return build_commands(launch, error);
+}
+
+/* How large the VMM may make a file: its memory is one, and so are the images that it writes. This
+ * is what keeps a VMM that was taken over from filling the host's disks. */
+static uint64_t find_file_size_max(const Launch *launch)
+{
+    const LaunchSpec *spec = &launch->request.spec;
+    uint64_t max = spec->memory_bytes;
+
+    for (size_t i = 0; i < spec->n_disks; i++) {
+        const LaunchDisk *disk = &spec->disks[i];
+
+        for (size_t j = 0; disk->writable && j < disk->n_regions; j++) {
+            const LaunchRegion *region = &disk->regions[j];
+            uint64_t end = region->file_offset + region->size; /* in range, or not decoded */
+
+            max = end > max ? end : max;
+        }
+    }
+    return max;
+}
+
+/* What shows later that the programs are what they were made to be. */
+static int open_status_files(Launch *launch, Error *error)
+{
+    SupervisorSetup *setup = &launch->setup;
+    char path[64];
+
+    for (size_t i = 0; i < STUB_PROGRAM_MAX; i++) {
+        (void)snprintf(path, sizeof(path), "/proc/%d/status", setup->processes.pids[i]);
+        setup->programs[i].status = open(path, O_RDONLY | O_CLOEXEC);
+        /* One that has ended already has its end told. */
+        if (setup->programs[i].status < 0 && setup->processes.pids[i] != 0 && errno != ENOENT)
+            return error_set_errno(error, ERROR_START_FAILED, errno, "cannot open %s", path);
+    }
+    return 0;
 }
 
 static int start(Launch *launch, Error *error)
 {
     const LaunchSpec *spec = &launch->request.spec;
-    pid_t pids[STUB_PROGRAM_MAX];
+    SupervisorSetup *setup = &launch->setup;
+    const uint32_t threads_max = THREADS_BASE + spec->cpus;
     const StubPlan plan = {
-        .commands = { [STUB_VMM] = &launch->vmm, [STUB_VSOCK_DEVICE] = &launch->vsock_device },
+        .commands = { [STUB_VMM] = { .command = &launch->vmm,
+                                     .policy = launch->policies[POLICY_VMM],
+                                     .file_size_max = find_file_size_max(launch),
+                                     .threads_max = threads_max },
+                      [STUB_VSOCK_DEVICE] = { .command = &launch->vsock_device,
+                                              .policy = launch->policies[POLICY_VSOCK_DEVICE],
+                                              .file_size_max = 0,
+                                              .threads_max = threads_max } },
+        .box = &launch->box,
+        .policy = launch->policies[POLICY_STUB],
         .stderr_fd = launch->stderr_write,
         .report_fd = launch->stub_report_write,
         .kill_fd = spec->stub_socket == LAUNCH_SPEC_NO_FD ? -EBADF
                                                           : launch->request.fds[spec->stub_socket],
         .uid_lock_fd = launch->uid_lock,
+        .cgroup_fd = -EBADF,
         .uid = launch->uid,
-        .device_gid = launch->device_gid,
     };
 
-    int r = stub_start(&plan, &launch->setup.stub_pidfd, pids, error);
+    int r = stub_start(&plan, &setup->processes, error);
     if (r < 0)
         return r;
-    launch->setup.vmm_pid = pids[STUB_VMM];
-    return 0;
+    layer_kill_point();
+    setup->uid = launch->uid;
+    setup->sealed_policy = launch->policies[POLICY_SUPERVISOR_SEALED];
+    for (size_t i = 0; i < STUB_PROGRAM_MAX; i++)
+        setup->programs[i].listener = setup->processes.listeners[i];
+    setup->programs[STUB_VMM].policy = launch->policies[POLICY_VMM];
+    setup->programs[STUB_VSOCK_DEVICE].policy = launch->policies[POLICY_VSOCK_DEVICE];
+    return open_status_files(launch, error);
 }
 
 static void send_answer(int connection, const Error *error)
@@ -406,15 +521,17 @@ static void release_vm_ends(Launch *launch)
     launch->stderr_write = fd_close(launch->stderr_write);
     launch->stub_report_write = fd_close(launch->stub_report_write);
     fd_close_many(launch->request.fds, launch->request.n_fds);
+    box_deinit(&launch->box);
 }
 
 static void launch_deinit(Launch *launch)
 {
     SupervisorSetup *setup = &launch->setup;
     int *const fds[] = {
-        &launch->uid_lock,  &setup->stub_pidfd, &setup->stub_report, &setup->control,
-        &setup->console,    &setup->broker,     &setup->vmm_stderr,  &setup->console_out,
-        &setup->console_in, &setup->log,        &setup->payload_out, &launch->connection,
+        &launch->uid_lock,  &setup->processes.pidfd, &setup->stub_report,
+        &setup->control,    &setup->console,         &setup->broker,
+        &setup->vmm_stderr, &setup->console_out,     &setup->console_in,
+        &setup->log,        &setup->payload_out,     &launch->connection,
     };
 
     release_vm_ends(launch);
@@ -422,20 +539,57 @@ static void launch_deinit(Launch *launch)
         *fds[i] = fd_close(*fds[i]);
     fd_close_many(setup->disk_locks, setup->n_disk_locks);
     free(setup->disk_locks);
+    for (size_t i = 0; i < STUB_PROGRAM_MAX; i++) {
+        setup->programs[i].listener = fd_close(setup->programs[i].listener);
+        setup->programs[i].status = fd_close(setup->programs[i].status);
+    }
+    for (size_t i = 0; i < POLICY_MAX; i++)
+        seccomp_policy_free(launch->policies[i]);
     launch_request_deinit(&launch->request);
+}
+
+/* Into the box's namespaces, but for those of pids and users: the supervisor stays out of the
+ * VMM's reach. In there it locks itself into an empty directory. */
+static int enter_box(Launch *launch)
+{
+    int namespaces = BOX_NAMESPACES & ~CLONE_NEWPID;
+
+    if (layer_is_on(LAYER_NAMESPACES) && layer_is_on(LAYER_MOUNTS) &&
+        setns(launch->setup.processes.pidfd, namespaces) < 0)
+        return -errno;
+    if (layer_is_on(LAYER_MOUNTS) && layer_is_on(LAYER_NAMESPACES) &&
+        (chroot(TEMPLATE_EMPTY) < 0 || chdir("/") < 0))
+        return -errno;
+    return 0;
 }
 
 /* Becomes the supervisor. After this nothing is left of root. */
 static int become_supervisor(Launch *launch, Error *error)
 {
+    static const LandlockRule no_paths[] = { { NULL, false } };
+    static const struct rlimit none = { 0, 0 };
+
     release_vm_ends(launch);
-    int r = drop_privileges(launch->uid, (gid_t)launch->uid, 0);
+    int r = enter_box(launch);
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r, "cannot enter the box");
+    layer_kill_point();
+    r = drop_privileges(launch->uid, (gid_t)launch->uid);
     if (r < 0)
         return error_set_errno(error, ERROR_START_FAILED, r, "cannot drop privileges");
     /* The VMM has the same uid: it must not reach into this process. */
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
         return error_set_errno(error, ERROR_START_FAILED, errno, "cannot become undumpable");
     (void)prctl(PR_SET_NAME, "vm-supervisor");
+    layer_kill_point();
+    r = landlock_restrict(no_paths);
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r, "cannot set Landlock's rules");
+    r = seccomp_policy_apply(launch->policies[POLICY_SUPERVISOR], NULL);
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r,
+                               "cannot load the supervisor's seccomp policy");
+    layer_kill_point();
     return 0;
 }
 
@@ -452,17 +606,21 @@ static int leave_surroundings(Error *error)
     return 0;
 }
 
-int launch_serve(int connection)
+int launch_serve(int connection, const TemplateOptions *options)
 {
     _cleanup_(error_clear) Error error = ERROR_INIT;
     _cleanup_(launch_deinit) Launch launch = {
         .connection = connection,
+        .template_options = options,
+        .box = BOX_INIT,
         .uid_lock = -EBADF,
         .stderr_write = -EBADF,
         .stub_report_write = -EBADF,
         .setup = { .backend = &vmm_backend_qemu,
                    .connection = -EBADF,
-                   .stub_pidfd = -EBADF,
+                   .processes = { .pidfd = -EBADF },
+                   .programs = { [0 ... STUB_PROGRAM_MAX - 1] = { .listener = -EBADF,
+                                                                  .status = -EBADF } },
                    .stub_report = -EBADF,
                    .control = -EBADF,
                    .console = -EBADF,
@@ -483,6 +641,7 @@ int launch_serve(int connection)
     int r = error.kind != ERROR_NONE ? -EPERM : leave_surroundings(&error);
     if (r >= 0)
         r = launch_request_receive(connection, &launch.request, &error);
+    layer_kill_point();
     if (r >= 0)
         r = prepare(&launch, &error);
     if (r >= 0)

@@ -3,5 +3,7 @@
  * runs with privilege while VMs are there. */
 #pragma once
 
+#include "vmm-launcher/template-root.h"
+
 /* Serves @connection, which it takes, to the VM's end. Returns the exit status of the process. */
-int launch_serve(int connection);
+int launch_serve(int connection, const TemplateOptions *options);

@@ -26,6 +26,8 @@
 #define GRACE_USEC UINT64_C(5000000)
 #define BACKLOG    128
 
+#define ARGUMENTS_MAX 16
+
 /* How long to wait for another listener to end. */
 #define LOCK_ATTEMPTS 20
 #define LOCK_RETRY_MS 50
@@ -37,7 +39,8 @@ typedef struct Listener {
     sd_event_source *socket_io, *presence_io, *grace, *sigterm, *sigint;
     size_t n_launchers;
     size_t n_daemons;
-    bool ending; /* a daemon has said that none will follow */
+    bool ending;                        /* a daemon has said that none will follow */
+    char *arguments[ARGUMENTS_MAX + 1]; /* of a launcher */
 } Listener;
 
 static int on_grace(sd_event_source *source, uint64_t usec, void *userdata)
@@ -71,11 +74,33 @@ static int on_launcher_end(sd_event_source *source, const siginfo_t *info, void 
     return 0;
 }
 
-static int spawn_launcher(int connection, pid_t *ret_pid)
+/* A launcher has the listener's options, but for those that make it a listener. */
+static int make_arguments(Listener *listener, char *const *own)
 {
-    char *const arguments[] = { (char[]){ "vmm-launcher" }, (char[]){ "--connection-fd=3" }, NULL };
+    static const char *const listeners_own[] = { "--listen=", "--user=", "--ready-fd=" };
+    size_t n = 0;
 
-    return spawn_program("/proc/self/exe", arguments, connection, ret_pid);
+    listener->arguments[n++] = (char *)(uintptr_t) "vmm-launcher";
+    listener->arguments[n++] = (char *)(uintptr_t) "--connection-fd=3";
+    for (; *own; own++) {
+        bool passed_on = true;
+
+        for (size_t i = 0; i < ELEMENTS_OF(listeners_own); i++) {
+            if (strncmp(*own, listeners_own[i], strlen(listeners_own[i])) == 0)
+                passed_on = false;
+        }
+        if (!passed_on)
+            continue;
+        if (n == ARGUMENTS_MAX)
+            return -E2BIG;
+        listener->arguments[n++] = *own;
+    }
+    return 0;
+}
+
+static int spawn_launcher(const Listener *listener, int connection, pid_t *ret_pid)
+{
+    return spawn_program("/proc/self/exe", listener->arguments, connection, ret_pid);
 }
 
 static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -94,7 +119,7 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
         return 0;
     }
 
-    int r = spawn_launcher(connection, &pid);
+    int r = spawn_launcher(listener, connection, &pid);
     if (r < 0) {
         log_error("cannot start a launcher: %s", strerror(-r));
         return 0;
@@ -230,7 +255,10 @@ static int set_up(Listener *listener, const ListenerOptions *options)
     if (sigprocmask(SIG_BLOCK, &handled, NULL) < 0)
         return -errno;
 
-    int r = sd_event_new(&listener->event);
+    int r = make_arguments(listener, options->launcher_arguments);
+    if (r < 0)
+        return r;
+    r = sd_event_new(&listener->event);
     if (r < 0)
         return r;
     r = sd_event_add_signal(listener->event, &listener->sigterm, SIGTERM, NULL, NULL);
@@ -270,6 +298,17 @@ static void remove_files(const Listener *listener)
     vm_uid_remove_lock_file();
 }
 
+/* Makes the template root while nobody waits for it. When that fails, each launch tries again and
+ * tells why it cannot. */
+static void make_template(const ListenerOptions *options)
+{
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+    _cleanup_close_ int directory = -EBADF;
+
+    if (template_root_open(&options->template, &directory, &error) < 0)
+        log_error("%s", error_get_message(&error));
+}
+
 int listener_run(const ListenerOptions *options)
 {
     _cleanup_(tear_down) Listener listener = { .directory = -EBADF, .lock = -EBADF };
@@ -278,6 +317,7 @@ int listener_run(const ListenerOptions *options)
     int r = take_lock(&listener, options->directory);
     if (r == -EWOULDBLOCK)
         return 0;
+    make_template(options);
     if (r >= 0)
         r = set_up(&listener, options);
     if (r < 0) {

@@ -6,6 +6,8 @@
 
 #include <sys/types.h>
 
+#include "vmm-launcher/template-root.h"
+
 #define LISTENER_SOCKET   "socket"   /* SOCK_SEQPACKET: a connection is a launcher */
 #define LISTENER_PRESENCE "presence" /* SOCK_SEQPACKET: a daemon keeps one connection */
 #define LISTENER_LOCK     "lock"
@@ -14,6 +16,8 @@ typedef struct ListenerOptions {
     const char *directory;
     uid_t user;   /* who may connect, besides root */
     int ready_fd; /* closed once connections are taken; negative: none */
+    TemplateOptions template;
+    char *const *launcher_arguments; /* those of this program, which each launcher gets, too */
 } ListenerOptions;
 
 /* Runs until there is nothing left to do. A held lock is success: another listener is there. */

@@ -1,17 +1,23 @@
 # The launcher: listener, launch, stub, supervisor, VMM back ends.
 noinst_LIBRARIES += liblauncher.a
 liblauncher_a_SOURCES = \
+	%D%/box.c %D%/box.h \
 	%D%/broker.c %D%/broker.h \
 	%D%/death.c %D%/death.h \
+	%D%/guard.c %D%/guard.h \
 	%D%/guest-link.c %D%/guest-link.h \
+	%D%/landlock.c %D%/landlock.h \
 	%D%/launch-request.c %D%/launch-request.h \
 	%D%/launch.c %D%/launch.h \
+	%D%/layer.h \
 	%D%/listener.c %D%/listener.h \
 	%D%/output.c %D%/output.h \
 	%D%/qemu-command.c %D%/qemu-control.c %D%/qemu.h \
 	%D%/stub.c %D%/stub.h \
 	%D%/supervisor.c %D%/supervisor.h \
 	%D%/syscall-name.c %D%/syscall-name.h \
+	%D%/template-build.c %D%/template-build.h \
+	%D%/template-root.c %D%/template-root.h \
 	%D%/vm-uid.c %D%/vm-uid.h \
 	%D%/vmm-log.c %D%/vmm-log.h \
 	%D%/vmm.c %D%/vmm.h

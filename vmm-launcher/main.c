@@ -12,21 +12,28 @@
 #include "common/text.h"
 #include "config.h"
 #include "vmm-launcher/launch.h"
+#include "vmm-launcher/layer.h"
 #include "vmm-launcher/listener.h"
 
+/* Above STUB_EXEC_FD. */
 #define NOFILE_WANTED 4096
+
+#define DEFAULT_CACHE_DIR  "/var/cache/virtualizationd"
+#define DEFAULT_POLICY_DIR "/etc/virtualizationd/seccomp"
 
 typedef struct Options {
     uint64_t connection_fd; /* 0: none */
     uint64_t user;
     uint64_t ready_fd; /* 0: none */
     const char *directory;
+    TemplateOptions template;
+    LayerOptions layers;
 } Options;
 
 static void print_help(void)
 {
-    puts("Usage: vmm-launcher --connection-fd=N\n"
-         "       vmm-launcher --listen=DIRECTORY --user=UID [--ready-fd=N]\n"
+    puts("Usage: vmm-launcher [OPTION]... --connection-fd=N\n"
+         "       vmm-launcher [OPTION]... --listen=DIRECTORY --user=UID [--ready-fd=N]\n"
          "\n"
          "Starts virtual machines for virtualizationd, which runs it; not for use by hand.\n"
          "\n"
@@ -34,6 +41,11 @@ static void print_help(void)
          "      --listen=DIRECTORY  serve each connection to DIRECTORY/socket by a launcher\n"
          "      --user=UID          who may connect\n"
          "      --ready-fd=N        write a line to N once connections are taken\n"
+         "      --cache-dir=DIR     for the template root that VMs run from\n"
+         "                          (default: " DEFAULT_CACHE_DIR ")\n"
+         "      --policy-dir=DIR    the administrator's own seccomp policies\n"
+         "                          (default: " DEFAULT_POLICY_DIR ")\n"
+         "      --vmm-prefix=DIR    take the VMM from the packages unpacked in DIR\n"
          "  -h, --help              show this help\n"
          "      --version           show the version");
 }
@@ -56,6 +68,9 @@ static int parse_options(int argc, char **argv, Options *options)
         LISTEN,
         USER,
         READY_FD,
+        CACHE_DIR,
+        POLICY_DIR,
+        VMM_PREFIX,
         VERSION_OPTION
     };
     static const struct option table[] = {
@@ -63,7 +78,10 @@ static int parse_options(int argc, char **argv, Options *options)
         { "listen", required_argument, NULL, LISTEN },
         { "user", required_argument, NULL, USER },
         { "ready-fd", required_argument, NULL, READY_FD },
-        { "help", no_argument, NULL, 'h' },
+        { "cache-dir", required_argument, NULL, CACHE_DIR },
+        { "policy-dir", required_argument, NULL, POLICY_DIR },
+        { "vmm-prefix", required_argument, NULL, VMM_PREFIX },
+        LAYER_OPTIONS{ "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, VERSION_OPTION },
         { NULL, 0, NULL, 0 },
     };
@@ -83,6 +101,15 @@ static int parse_options(int argc, char **argv, Options *options)
         case READY_FD:
             r = parse_number("ready-fd", optarg, INT32_MAX, &options->ready_fd);
             break;
+        case CACHE_DIR:
+            options->template.cache_dir = optarg;
+            break;
+        case POLICY_DIR:
+            options->template.policy_dir = optarg;
+            break;
+        case VMM_PREFIX:
+            options->template.vmm_prefix = optarg;
+            break;
         case 'h':
             print_help();
             return 0;
@@ -90,7 +117,8 @@ static int parse_options(int argc, char **argv, Options *options)
             puts("vmm-launcher " PACKAGE_VERSION);
             return 0;
         default:
-            return -EINVAL;
+            if (!layer_take_option(option, optarg, &options->layers))
+                return -EINVAL;
         }
     }
     if (r < 0)
@@ -117,7 +145,9 @@ static void raise_descriptor_limit(void)
 
 int main(int argc, char **argv)
 {
-    Options options = { 0 };
+    Options options = { .template = { .cache_dir = DEFAULT_CACHE_DIR,
+                                      .policy_dir = DEFAULT_POLICY_DIR,
+                                      .vmm_prefix = "" } };
 
     fd_occupy_standard();
     log_set_max_level_from_environment();
@@ -129,13 +159,16 @@ int main(int argc, char **argv)
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
         return EXIT_FAILURE;
     raise_descriptor_limit();
+    layer_configure(&options.layers);
     if (options.connection_fd != 0)
-        return launch_serve((int)options.connection_fd);
+        return launch_serve((int)options.connection_fd, &options.template);
 
     const ListenerOptions listener = {
         .directory = options.directory,
         .user = (uid_t)options.user,
         .ready_fd = options.ready_fd != 0 ? (int)options.ready_fd : -EBADF,
+        .template = options.template,
+        .launcher_arguments = argv + 1,
     };
     umask(0022);
     return listener_run(&listener) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

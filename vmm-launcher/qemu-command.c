@@ -66,18 +66,16 @@ static void add_machine(VmmCommand *command, const VmmMachine *machine, int *r)
     ADD("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
 
-static void add_kernel(VmmCommand *command, VmmMachine *machine, int *r)
+static void add_kernel(VmmCommand *command, const VmmMachine *machine, int *r)
 {
-    const LaunchSpec *spec = machine->spec;
-
-    if (spec->bootloader != LAUNCH_SPEC_NO_FD) {
-        ADD("-bios", "/proc/self/fd/%d", give(command, &machine->fds[spec->bootloader], r));
+    if (machine->bootloader) {
+        ADD("-bios", "%s", machine->bootloader);
         return;
     }
-    ADD("-kernel", "/proc/self/fd/%d", give(command, &machine->fds[spec->kernel], r));
-    if (spec->initrd != LAUNCH_SPEC_NO_FD)
-        ADD("-initrd", "/proc/self/fd/%d", give(command, &machine->fds[spec->initrd], r));
-    ADD("-append", "%s", spec->params);
+    ADD("-kernel", "%s", machine->kernel);
+    if (machine->initrd)
+        ADD("-initrd", "%s", machine->initrd);
+    ADD("-append", "%s", machine->spec->params);
 }
 
 static void add_channels(VmmCommand *command, VmmMachine *machine, int *r)
@@ -155,7 +153,7 @@ static void add_disk(VmmCommand *command, VmmMachine *machine, size_t index, int
     if (disk->n_regions == 1 && disk->regions[0].file_offset == 0) {
         ADD("-blockdev",
             "driver=raw,node-name=disk%zu,read-only=%s,file.driver=file,"
-            "file.filename=/dev/fdset/%d",
+            "file.filename=/dev/fdset/%d,file.locking=off",
             index, read_only, set_numbers[0]);
     } else {
         int descriptor = -EBADF;

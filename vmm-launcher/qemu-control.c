@@ -12,6 +12,7 @@
 
 #include "common/fd.h"
 #include "common/log.h"
+#include "vmm-launcher/template-root.h"
 
 #define LINE_MAX_SIZE    65536
 #define LINE_DEPTH_MAX   16
@@ -120,6 +121,8 @@ static void on_answer(VmmControl *control, bool is_error)
 
     switch (command) {
     case QMP_CAPABILITIES:
+        if (control->handlers->ready(control->userdata) < 0)
+            break;
         if (!control->paused)
             control_send(control, QMP_CONT);
         else
@@ -348,7 +351,7 @@ static int find_signal(const char *last_lines)
 
 const VmmBackend vmm_backend_qemu = {
     .name = "qemu",
-    .path = "/usr/bin/qemu-system-x86_64",
+    .path = TEMPLATE_VMM,
     .build_command = qemu_build_command,
     .control_new = control_new,
     .control_free = control_free,

@@ -13,34 +13,54 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/drop-privileges.h"
+#include "common/fd-message.h"
 #include "common/fd.h"
-#include "common/log.h"
+#include "vmm-launcher/layer.h"
+
+/* Descriptors that a program may have open besides those it is given, threefold. */
+#define STUB_FILES_BASE 256
 
 typedef enum StartStep {
     STEP_EXECUTING, /* no failure: exec is next */
+    STEP_MAP_IDS,   /* no failure: the stub waits for a byte */
     STEP_SIGNALS,
     STEP_SESSION,
+    STEP_ROOT,
+    STEP_OPEN,
+    STEP_USER_NAMESPACE,
+    STEP_FORBID_NAMESPACES,
+    STEP_LIMITS,
     STEP_DROP,
+    STEP_LANDLOCK,
     STEP_FORK,
     STEP_DESCRIPTORS,
+    STEP_SECCOMP,
     STEP_EXEC,
     STEP_MAX,
 } StartStep;
 
 static const char *const step_names[STEP_MAX] = {
     [STEP_EXECUTING] = "execute",
+    [STEP_MAP_IDS] = "map its uid",
     [STEP_SIGNALS] = "reset the signals",
     [STEP_SESSION] = "make a session",
+    [STEP_ROOT] = "change the root directory",
+    [STEP_OPEN] = "open the program",
+    [STEP_USER_NAMESPACE] = "enter a user namespace",
+    [STEP_FORBID_NAMESPACES] = "forbid user namespaces",
+    [STEP_LIMITS] = "set the limits",
     [STEP_DROP] = "drop privileges",
+    [STEP_LANDLOCK] = "set Landlock's rules",
     [STEP_FORK] = "fork",
     [STEP_DESCRIPTORS] = "place the descriptors",
+    [STEP_SECCOMP] = "load the seccomp policy",
     [STEP_EXEC] = "execute the program",
 };
 
@@ -62,33 +82,36 @@ const char *stub_program_to_string(StubProgram program)
 
 /* --- inside the namespace --- */
 
-static void tell(int start_fd, StubProgram program, StartStep step, int error_number)
+/* @listener goes along if it is one. */
+static void tell(int start_fd, StubProgram program, StartStep step, int error_number, int listener)
 {
     const StartMessage message = { .program = program, .step = step, .error_number = error_number };
 
-    (void)send(start_fd, &message, sizeof(message), MSG_NOSIGNAL); /* nobody else to tell */
+    /* Nobody else to tell when it fails. */
+    (void)fd_message_send(start_fd, &message, sizeof(message), &listener, listener >= 0 ? 1 : 0);
 }
 
 static _Noreturn void fail(int start_fd, StubProgram program, StartStep step, int error_number)
 {
-    tell(start_fd, program, step, error_number);
+    tell(start_fd, program, step, error_number, -EBADF);
     _exit(EXIT_FAILURE);
 }
 
-/* Puts the command's descriptors to their numbers, standard ones included, and @start_fd,
- * close-on-exec, behind them; closes all others. Returns the new number of @start_fd. All are
- * copied out of the way first: a number to be taken may be another's source. */
-static int place_descriptors(const VmmCommand *command, int stderr_fd, int start_fd)
+/* Puts the command's descriptors to their numbers, standard ones included, @exec_fd to its own, and
+ * @start_fd, close-on-exec, behind the command's; closes all others. Returns the new number of
+ * @start_fd. All are copied out of the way first: a number to be taken may be another's source. */
+static int place_descriptors(
+    const VmmCommand *command, int null_fd, int stderr_fd, int exec_fd, int start_fd)
 {
     int staged[VMM_FDS_MAX];
     int last = VMM_FIRST_FD + (int)command->n_fds;
 
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null_fd < 0)
+    if (dup3(exec_fd, STUB_EXEC_FD, O_CLOEXEC) < 0)
         return -errno;
+    int staged_null = fcntl(null_fd, F_DUPFD_CLOEXEC, last + 1);
     int staged_stderr = fcntl(stderr_fd, F_DUPFD_CLOEXEC, last + 1);
     int staged_start = fcntl(start_fd, F_DUPFD_CLOEXEC, last + 1);
-    if (staged_stderr < 0 || staged_start < 0)
+    if (staged_null < 0 || staged_stderr < 0 || staged_start < 0)
         return -errno;
     for (size_t i = 0; i < command->n_fds; i++) {
         staged[i] = fcntl(command->fds[i], F_DUPFD_CLOEXEC, last + 1);
@@ -96,36 +119,75 @@ static int place_descriptors(const VmmCommand *command, int stderr_fd, int start
             return -errno;
     }
 
-    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(staged_stderr, STDOUT_FILENO) < 0 ||
+    if (dup2(staged_null, STDIN_FILENO) < 0 || dup2(staged_stderr, STDOUT_FILENO) < 0 ||
         dup2(staged_stderr, STDERR_FILENO) < 0 || dup3(staged_start, last, O_CLOEXEC) < 0)
         return -errno;
     for (size_t i = 0; i < command->n_fds; i++) {
         if (dup2(staged[i], VMM_FIRST_FD + (int)i) < 0)
             return -errno;
     }
-    if (close_range((unsigned)last + 1, ~0U, 0) < 0)
+    if (layer_is_on(LAYER_DESCRIPTORS) &&
+        (close_range((unsigned)last + 1, STUB_EXEC_FD - 1, 0) < 0 ||
+         close_range(STUB_EXEC_FD + 1, ~0U, 0) < 0))
         return -errno;
     return last;
 }
 
-static _Noreturn void run_program(const StubPlan *plan, StubProgram program, int start_fd)
+/* What is this program's own of the limits. */
+static int limit_program(const StubCommand *command)
+{
+    /* QEMU duplicates every descriptor of a disk, some twice. */
+    const rlim_t n_files = STUB_FILES_BASE + 3 * command->command->n_fds;
+    const struct {
+        __rlimit_resource_t resource;
+        rlim_t value;
+    } limits[] = {
+        { RLIMIT_FSIZE, command->file_size_max },
+        { RLIMIT_NPROC, command->threads_max },
+        { RLIMIT_NOFILE, n_files < STUB_EXEC_FD ? n_files : STUB_EXEC_FD },
+    };
+
+    if (!layer_is_on(LAYER_LIMITS))
+        return 0;
+    for (size_t i = 0; i < ELEMENTS_OF(limits); i++) {
+        const struct rlimit limit = { limits[i].value, limits[i].value };
+
+        if (setrlimit(limits[i].resource, &limit) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static _Noreturn void run_program(
+    const StubPlan *plan, StubProgram program, int null_fd, int exec_fd, int start_fd)
 {
     /* Nothing of the caller's environment; what QEMU would look up late is said here. */
     char *const environment[] = { (char[]){ "LC_ALL=C" }, (char[]){ "TZ=UTC0" },
                                   (char[]){ "MALLOC_ARENA_MAX=1" }, NULL };
-    VmmCommand *command = plan->commands[program];
+    const StubCommand *command = &plan->commands[program];
+    int listener = -EBADF;
     sigset_t none;
 
     sigemptyset(&none);
     if (signal(SIGPIPE, SIG_DFL) == SIG_ERR || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
         fail(start_fd, program, STEP_SIGNALS, errno);
 
-    int placed = place_descriptors(command, plan->stderr_fd, start_fd);
+    int placed = place_descriptors(command->command, null_fd, plan->stderr_fd, exec_fd, start_fd);
     if (placed < 0)
         fail(start_fd, program, STEP_DESCRIPTORS, -placed);
+    int r = limit_program(command);
+    if (r < 0)
+        fail(placed, program, STEP_LIMITS, -r);
+    layer_kill_point();
+    r = layer_is_on(LAYER_SECCOMP) ? seccomp_policy_apply(command->policy, &listener) : 0;
+    if (r < 0)
+        fail(placed, program, STEP_SECCOMP, -r);
 
-    tell(placed, program, STEP_EXECUTING, 0);
-    execve(command->argv[0], command->argv, environment);
+    tell(placed, program, STEP_EXECUTING, 0, listener);
+    (void)fd_close(listener);
+    layer_kill_point();
+    (void)syscall(SYS_execveat, STUB_EXEC_FD, "", command->command->argv, environment,
+                  AT_EMPTY_PATH);
     fail(placed, program, STEP_EXEC, errno);
 }
 
@@ -182,56 +244,126 @@ static void watch(const StubPlan *plan, const pid_t *pids, int signal_fd)
     }
 }
 
+/* Waits until somebody outside has mapped our ids. */
+static int wait_for_map(int start_fd)
+{
+    char byte;
+    ssize_t n;
+
+    tell(start_fd, STUB_PROGRAM_MAX, STEP_MAP_IDS, 0, -EBADF);
+    do
+        n = recv(start_fd, &byte, 1, 0);
+    while (n < 0 && errno == EINTR);
+    return n == 1 ? 0 : -ECONNRESET;
+}
+
+/* Everything that this process and its children have in common, in box.h's order. Signals come in
+ * by @signal_fd from now on. */
+static void enter_box(const StubPlan *plan, int start_fd, int *ret_exec_fds)
+{
+    int sysctl_fd = -EBADF;
+    StartStep step = STEP_SESSION;
+
+    int r = box_enter_session();
+    layer_kill_point();
+    if (r >= 0) {
+        step = STEP_ROOT;
+        r = box_enter_root(plan->box, &sysctl_fd);
+        layer_kill_point();
+    }
+    if (r < 0)
+        fail(start_fd, STUB_PROGRAM_MAX, step, -r);
+    for (uint32_t program = 0; program < STUB_PROGRAM_MAX; program++) {
+        /* Opened in here: Landlock knows files by the mounts that they were opened through. */
+        ret_exec_fds[program] = open(plan->commands[program].command->argv[0], O_PATH | O_CLOEXEC);
+        if (ret_exec_fds[program] < 0)
+            fail(start_fd, program, STEP_OPEN, errno);
+    }
+
+    step = STEP_USER_NAMESPACE;
+    r = box_enter_user_namespace();
+    layer_kill_point();
+    if (r >= 0) {
+        step = STEP_MAP_IDS;
+        r = wait_for_map(start_fd);
+    }
+    if (r >= 0) {
+        step = STEP_FORBID_NAMESPACES;
+        r = box_forbid_namespaces(sysctl_fd);
+    }
+    (void)fd_close(sysctl_fd);
+    if (r >= 0) {
+        step = STEP_LIMITS;
+        r = box_limit();
+    }
+    layer_kill_point();
+    if (r >= 0) {
+        step = STEP_DROP;
+        r = layer_drop_privileges(plan->uid);
+    }
+    /* After the change of uid, which clears it. A parent that has died before is noticed by the
+     * report socket. */
+    if (r >= 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        r = -errno;
+    layer_kill_point();
+    if (r >= 0) {
+        step = STEP_LANDLOCK;
+        r = box_restrict_paths(plan->box);
+    }
+    if (r < 0)
+        fail(start_fd, STUB_PROGRAM_MAX, step, -r);
+    layer_kill_point();
+}
+
 static _Noreturn void stub_main(const StubPlan *plan, int start_fd)
 {
-    const int keep[] = { plan->report_fd, plan->kill_fd, plan->uid_lock_fd };
+    const int keep[] = { plan->report_fd, plan->kill_fd, plan->uid_lock_fd, start_fd };
+    int exec_fds[STUB_PROGRAM_MAX];
     pid_t pids[STUB_PROGRAM_MAX];
     sigset_t signals;
 
     sigfillset(&signals);
-    int signal_fd = -EBADF;
+    int signal_fd = -EBADF, null_fd = -EBADF;
     if (sigprocmask(SIG_SETMASK, &signals, NULL) < 0 ||
-        (signal_fd = signalfd(-1, &signals, SFD_CLOEXEC)) < 0)
+        (signal_fd = signalfd(-1, &signals, SFD_CLOEXEC)) < 0 ||
+        (null_fd = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
         fail(start_fd, STUB_PROGRAM_MAX, STEP_SIGNALS, errno);
     (void)prctl(PR_SET_NAME, "vm-stub");
-    if (setsid() < 0)
-        fail(start_fd, STUB_PROGRAM_MAX, STEP_SESSION, errno);
-
-    int r = drop_privileges(plan->uid, (gid_t)plan->uid, plan->device_gid);
-    if (r < 0)
-        fail(start_fd, STUB_PROGRAM_MAX, STEP_DROP, -r);
-    /* After the change of uid, which clears it. A parent that has died before is noticed by the
-     * report socket. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-        fail(start_fd, STUB_PROGRAM_MAX, STEP_DROP, errno);
+    enter_box(plan, start_fd, exec_fds);
 
     for (uint32_t program = 0; program < STUB_PROGRAM_MAX; program++) {
         pids[program] = fork();
         if (pids[program] < 0)
             fail(start_fd, program, STEP_FORK, errno);
         if (pids[program] == 0)
-            run_program(plan, program, start_fd);
+            run_program(plan, program, null_fd, exec_fds[program], start_fd);
     }
 
     fd_close_all_but(keep, ELEMENTS_OF(keep), signal_fd);
+    int r = layer_is_on(LAYER_SECCOMP) ? seccomp_policy_apply(plan->policy, NULL) : 0;
+    if (r < 0)
+        fail(start_fd, STUB_PROGRAM_MAX, STEP_SECCOMP, -r);
+    (void)fd_close(start_fd);
     watch(plan, pids, signal_fd);
     _exit(EXIT_SUCCESS);
 }
 
 /* --- outside --- */
 
-/* Receives one message. 1, 0 at the end of the start, or negative. */
-static int receive_start(int start_fd, StartMessage *ret_message, pid_t *ret_pid)
+/* Receives one message. 1, 0 at the end of the start, or negative. The kernel tells the sender's
+ * pid in our namespace; @ret_listener is the caller's. */
+static int receive_start(int start_fd, StartMessage *ret_message, pid_t *ret_pid, int *ret_listener)
 {
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(struct ucred))];
+        char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
     } control;
     struct iovec part = { .iov_base = ret_message, .iov_len = sizeof(*ret_message) };
     struct msghdr message = { .msg_iov = &part,
                               .msg_iovlen = 1,
                               .msg_control = control.bytes,
                               .msg_controllen = sizeof(control.bytes) };
+    struct ucred credentials = { 0 };
 
     ssize_t n;
     do
@@ -242,50 +374,103 @@ static int receive_start(int start_fd, StartMessage *ret_message, pid_t *ret_pid
     if (n == 0)
         return 0;
 
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (n != sizeof(*ret_message) || !header || header->cmsg_type != SCM_CREDENTIALS ||
-        ret_message->step >= STEP_MAX)
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header;
+         header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET)
+            continue;
+        if (header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+            memcpy(ret_listener, CMSG_DATA(header), sizeof(int));
+        else if (header->cmsg_type == SCM_CREDENTIALS)
+            memcpy(&credentials, CMSG_DATA(header), sizeof(credentials));
+    }
+    if (n != sizeof(*ret_message) || credentials.pid == 0 || ret_message->step >= STEP_MAX)
         return -EBADMSG;
-    struct ucred credentials;
-    memcpy(&credentials, CMSG_DATA(header), sizeof(credentials));
     *ret_pid = credentials.pid;
     return 1;
 }
 
-static int wait_for_start(const StubPlan *plan, int start_fd, pid_t *ret_pids, Error *error)
+static int map_ids(const StubPlan *plan, int start_fd, pid_t pid)
 {
-    for (;;) {
-        StartMessage message;
-        pid_t pid = 0;
-
-        int r = receive_start(start_fd, &message, &pid);
+    if (layer_is_on(LAYER_NAMESPACES)) {
+        int r = box_map_ids(pid, plan->uid, (gid_t)plan->uid);
         if (r < 0)
-            return error_set_errno(error, ERROR_START_FAILED, r, "cannot follow the start");
-        if (r == 0)
-            break;
-        if (message.step != STEP_EXECUTING) {
-            bool is_program = message.program < STUB_PROGRAM_MAX;
-
-            return error_set_errno(
-                error, ERROR_START_FAILED, message.error_number, "%s cannot %s%s%s",
-                is_program ? program_names[message.program] : "the stub", step_names[message.step],
-                is_program ? " " : "", is_program ? plan->commands[message.program]->argv[0] : "");
-        }
-        if (message.program < STUB_PROGRAM_MAX)
-            ret_pids[message.program] = pid;
+            return r;
     }
+    layer_kill_point();
+    return send(start_fd, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+static int on_start_message(const StubPlan *plan,
+                            int start_fd,
+                            StubProcesses *processes,
+                            Error *error)
+{
+    StartMessage message;
+    _cleanup_close_ int listener = -EBADF;
+    pid_t pid = 0;
+
+    int r = receive_start(start_fd, &message, &pid, &listener);
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r, "cannot follow the start");
+    if (r == 0)
+        return 0;
+    bool is_program = message.program < STUB_PROGRAM_MAX;
+    if (message.step == STEP_EXECUTING && is_program) {
+        processes->pids[message.program] = pid;
+        processes->listeners[message.program] = take_fd(&listener);
+        return 1;
+    }
+    if (message.step == STEP_MAP_IDS && message.error_number == 0) {
+        r = map_ids(plan, start_fd, pid);
+        if (r >= 0)
+            return 1;
+        message.error_number = r;
+    }
+    return error_set_errno(error, ERROR_START_FAILED, message.error_number, "%s cannot %s%s%s",
+                           is_program ? program_names[message.program] : "the stub",
+                           step_names[message.step], is_program ? " " : "",
+                           is_program ? plan->commands[message.program].command->argv[0] : "");
+}
+
+static int wait_for_start(const StubPlan *plan,
+                          int start_fd,
+                          StubProcesses *processes,
+                          Error *error)
+{
+    int r;
+
+    do
+        r = on_start_message(plan, start_fd, processes, error);
+    while (r > 0);
+    if (r < 0)
+        return r;
     /* A VMM that ends at once may take the others along before they were executed: its end is told
      * like any other. */
-    if (ret_pids[STUB_VMM] == 0)
+    if (processes->pids[STUB_VMM] == 0)
         return error_set(error, ERROR_START_FAILED, "the stub ended before the VMM started");
     return 0;
 }
 
-int stub_start(const StubPlan *plan,
-               int *ret_pidfd,
-               pid_t ret_pids[static STUB_PROGRAM_MAX],
-               Error *error)
+static int clone_stub(const StubPlan *plan, int *ret_pidfd)
 {
+    const uint64_t namespaces =
+        layer_is_on(LAYER_NAMESPACES) ? (uint64_t)BOX_NAMESPACES : (uint64_t)CLONE_NEWNS;
+    struct clone_args arguments = {
+        .flags = namespaces | CLONE_PIDFD,
+        .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
+        .exit_signal = SIGCHLD,
+    };
+
+    if (plan->cgroup_fd >= 0) {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = (__u64)plan->cgroup_fd;
+    }
+    return (int)syscall(SYS_clone3, &arguments, sizeof(arguments));
+}
+
+int stub_start(const StubPlan *plan, StubProcesses *ret_processes, Error *error)
+{
+    StubProcesses processes = { .listeners = { [0 ... STUB_PROGRAM_MAX - 1] = -EBADF } };
     int pair[2];
     int pidfd = -EBADF;
     const int enable = 1;
@@ -297,30 +482,29 @@ int stub_start(const StubPlan *plan,
     if (setsockopt(start_fd, SOL_SOCKET, SO_PASSCRED, &enable, sizeof(enable)) < 0)
         return error_set_errno(error, ERROR_START_FAILED, errno, "cannot ask for credentials");
 
-    struct clone_args arguments = {
-        .flags = CLONE_NEWPID | CLONE_PIDFD,
-        .pidfd = (uint64_t)(uintptr_t)&pidfd,
-        .exit_signal = SIGCHLD,
-    };
-    long pid = syscall(SYS_clone3, &arguments, sizeof(arguments));
+    int pid = clone_stub(plan, &pidfd);
     if (pid < 0)
         return error_set_errno(error, ERROR_START_FAILED, errno,
-                               "cannot start the stub in a pid namespace of its own");
-    if (pid == 0)
+                               "cannot start the stub in namespaces of its own");
+    if (pid == 0) {
+        start_fd = fd_close(start_fd); /* or its end would not be seen in here */
         stub_main(plan, stub_end);
+    }
 
-    memset(ret_pids, 0, STUB_PROGRAM_MAX * sizeof(*ret_pids));
-    _cleanup_close_ int owned_pidfd = pidfd;
+    layer_kill_point();
     stub_end = fd_close(stub_end);
-    int r = wait_for_start(plan, start_fd, ret_pids, error);
+    int r = wait_for_start(plan, start_fd, &processes, error);
     if (r < 0) {
         siginfo_t info;
 
         (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
         (void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
+        fd_close_many(processes.listeners, STUB_PROGRAM_MAX);
+        (void)fd_close(pidfd);
         return r;
     }
 
-    *ret_pidfd = take_fd(&owned_pidfd);
+    processes.pidfd = pidfd;
+    *ret_processes = processes;
     return 0;
 }

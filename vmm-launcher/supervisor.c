@@ -37,6 +37,7 @@
 #include "vmm-launcher/guest-link.h"
 #include "vmm-launcher/output.h"
 #include "vmm-launcher/stub.h"
+#include "vmm-launcher/syscall-name.h"
 #include "vmm-launcher/vmm-log.h"
 
 #define USEC_PER_MSEC UINT64_C(1000)
@@ -83,6 +84,7 @@ typedef struct Supervisor {
     uint64_t next_event_number;
 
     VmmControl *control;
+    Guard *guard;
     Broker *broker;
     GuestLink *guest_link;
     Output *console_out, *log, *payload_out;
@@ -167,7 +169,7 @@ static int dispatch_plain(Supervisor *supervisor, VmEvent event)
 /* The end of pid 1 is the end of its namespace. */
 static void kill_stub(Supervisor *supervisor)
 {
-    (void)syscall(SYS_pidfd_send_signal, supervisor->setup->stub_pidfd, SIGKILL, NULL, 0);
+    (void)syscall(SYS_pidfd_send_signal, supervisor->setup->processes.pidfd, SIGKILL, NULL, 0);
 }
 
 static int on_kill_timeout(sd_event_source *source, uint64_t usec, void *userdata)
@@ -286,6 +288,30 @@ static void expect_end(Supervisor *supervisor, const char *sentence)
         (void)on_silence(NULL, 0, supervisor);
 }
 
+static void note_denial(Supervisor *supervisor, StubProgram program, const char *call)
+{
+    Denial *denial = &supervisor->facts.denial;
+
+    log_error("sandbox violation: %s made the system call '%s', which its seccomp policy denies",
+              stub_program_to_string(program), call);
+    (void)snprintf(denial->process, sizeof(denial->process), "%s", stub_program_to_string(program));
+    (void)snprintf(denial->call, sizeof(denial->call), "%s", call);
+    kill_vm(supervisor);
+}
+
+static void on_denied(void *userdata, StubProgram program, int number)
+{
+    char unknown[SUPERVISOR_NAME_MAX + 1];
+    const char *name = syscall_name(number);
+
+    (void)snprintf(unknown, sizeof(unknown), "%d", number);
+    note_denial(userdata, program, name ? name : unknown);
+}
+
+static const GuardHandlers guard_handlers = {
+    .denied = on_denied,
+};
+
 static void on_report(Supervisor *supervisor, const StubReport *report)
 {
     if (report->program == STUB_VMM) {
@@ -293,6 +319,8 @@ static void on_report(Supervisor *supervisor, const StubReport *report)
         supervisor->facts.vmm_end = *report;
     } else if (report->code == CLD_EXITED && report->status == 0) {
         expect_end(supervisor, "vsock-device has ended"); /* its VMM has hung up */
+    } else if (report->code != CLD_EXITED && report->status == SIGSYS) {
+        note_denial(supervisor, report->program, "");
     } else {
         char sentence[64];
 
@@ -439,11 +467,24 @@ static void on_vmm_resumed(void *userdata)
         begin_end(supervisor, DEATH_INFRASTRUCTURE_ERROR, INITIATOR_HOST, "no timer");
 }
 
+/* The VMM stands before the guest's first instruction. */
+static int on_vmm_ready(void *userdata)
+{
+    Supervisor *supervisor = userdata;
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+
+    int r = guard_seal(supervisor->guard, supervisor->setup->uid, supervisor->setup->sealed_policy,
+                       &error);
+    if (r < 0)
+        begin_end(supervisor, DEATH_START_FAILED, INITIATOR_HOST, error_get_message(&error));
+    return r;
+}
+
 static void on_vmm_running(void *userdata)
 {
     Supervisor *supervisor = userdata;
     SupervisorMessage message = { .type = SUPERVISOR_RUNNING,
-                                  .value = (uint32_t)supervisor->setup->vmm_pid,
+                                  .value = (uint32_t)supervisor->setup->processes.pids[STUB_VMM],
                                   .time_usec = realtime_usec() };
 
     supervisor->facts.running = true;
@@ -459,6 +500,7 @@ static void on_vmm_control_failed(void *userdata, const char *sentence)
 }
 
 static const VmmControlHandlers control_handlers = {
+    .ready = on_vmm_ready,
     .running = on_vmm_running,
     .suspended = on_vmm_suspended,
     .resumed = on_vmm_resumed,
@@ -758,7 +800,7 @@ static int set_up_sources(Supervisor *supervisor)
                on_stub_io);
     if (r < 0)
         return r;
-    r = add_io(supervisor, &supervisor->stub_end, setup->stub_pidfd, PRIORITY_STUB, "stub-end",
+    r = add_io(supervisor, &supervisor->stub_end, setup->processes.pidfd, PRIORITY_STUB, "stub-end",
                on_stub_end);
     if (r < 0)
         return r;
@@ -813,6 +855,10 @@ static int set_up(Supervisor *supervisor)
                                     &supervisor->control);
     if (r < 0)
         return r;
+    r = guard_new(supervisor->event, setup->programs, setup->spec->seccomp_action, &guard_handlers,
+                  supervisor, &supervisor->guard);
+    if (r < 0)
+        return r;
     r = broker_new(supervisor->event, take_fd(&setup->broker), &broker_handlers, supervisor,
                    &supervisor->broker);
     if (r < 0)
@@ -844,14 +890,16 @@ static void tear_down(Supervisor *supervisor)
         &supervisor->sigterm,
     };
     int *const fds[] = {
-        &setup->connection, &setup->stub_pidfd, &setup->stub_report, &setup->control,
-        &setup->console,    &setup->broker,     &setup->vmm_stderr,  &setup->console_out,
-        &setup->console_in, &setup->log,        &setup->payload_out, &setup->uid_lock,
+        &setup->connection, &setup->processes.pidfd, &setup->stub_report,
+        &setup->control,    &setup->console,         &setup->broker,
+        &setup->vmm_stderr, &setup->console_out,     &setup->console_in,
+        &setup->log,        &setup->payload_out,     &setup->uid_lock,
     };
 
     guest_link_free(supervisor->guest_link);
     broker_free(supervisor->broker);
     setup->backend->control_free(supervisor->control);
+    guard_free(supervisor->guard);
     output_free(supervisor->console_out);
     output_free(supervisor->log);
     output_free(supervisor->payload_out);

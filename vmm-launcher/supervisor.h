@@ -5,6 +5,8 @@
 #include <sys/types.h>
 
 #include "protocol/launch-spec.h"
+#include "vmm-launcher/guard.h"
+#include "vmm-launcher/stub.h"
 #include "vmm-launcher/vmm.h"
 
 /* What the launcher hands over; the supervisor takes the descriptors. Negative: not there. */
@@ -12,7 +14,10 @@ typedef struct SupervisorSetup {
     const LaunchSpec *spec;
     const VmmBackend *backend;
     int connection; /* to the daemon */
-    int stub_pidfd;
+    StubProcesses processes;
+    GuardProgram programs[STUB_PROGRAM_MAX];
+    const SeccompPolicy *sealed_policy; /* of the supervisor from the seal on */
+    uid_t uid;                          /* the VM's */
     int stub_report;
     int control;
     int console;
@@ -22,7 +27,6 @@ typedef struct SupervisorSetup {
     int uid_lock;
     int *disk_locks; /* array and descriptors; given up when the VMM is dead */
     size_t n_disk_locks;
-    pid_t vmm_pid;
 } SupervisorSetup;
 
 /* Returns when the VM has ended and everything about it is told: 0, or a negative errno when it

@@ -38,6 +38,8 @@ int vmm_command_take_fd(VmmCommand *command, int fd, int *ret_number);
 typedef struct VmmMachine {
     const LaunchSpec *spec;
     int *fds; /* the request's descriptors by index, re-opened as the spec needs them */
+    /* Paths in the box; NULL for what there is not. */
+    const char *kernel, *initrd, *bootloader;
     bool use_kvm;
     int control;     /* VMM's end of the control connection */
     int console;     /* VMM's end of the console stream */
@@ -54,6 +56,8 @@ typedef enum VmmEnd {
 } VmmEnd;
 
 typedef struct VmmControlHandlers {
+    /* Everything is set up, and no vCPU has run: negative when none must. */
+    int (*ready)(void *userdata);
     /* The vCPUs were released for the first time, or would have been if not for "paused". */
     void (*running)(void *userdata);
     /* A suspend or resume that was asked for has been done. */
@@ -67,7 +71,7 @@ typedef struct VmmControl VmmControl;
 
 typedef struct VmmBackend {
     const char *name;
-    const char *path; /* of the VMM: the launcher starts nothing else */
+    const char *path; /* of the VMM, in the box: the launcher starts nothing else */
 
     int (*build_command)(VmmMachine *machine, VmmCommand *command, Error *error);
 

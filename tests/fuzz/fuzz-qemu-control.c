@@ -11,6 +11,12 @@ typedef struct Heard {
     unsigned n_running, n_failed;
 } Heard;
 
+static int on_ready(void *userdata)
+{
+    assert(((Heard *)userdata)->n_running == 0);
+    return 0;
+}
+
 static void on_running(void *userdata)
 {
     ((Heard *)userdata)->n_running++;
@@ -30,6 +36,7 @@ static void on_failed(void *userdata, const char *sentence)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const VmmControlHandlers handlers = {
+        .ready = on_ready,
         .running = on_running,
         .suspended = on_suspended_or_resumed,
         .resumed = on_suspended_or_resumed,

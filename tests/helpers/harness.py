@@ -125,7 +125,8 @@ class Host:
             environment = dict(os.environ, NOTIFY_SOCKET=notify_path)
             self.daemon = subprocess.Popen(
                 [f'{self.build}/programs/virtualizationd', f'--bus={self.address}',
-                 f'--runtime-dir={self.runtime_dir}', f'--config={self.directory}/daemon.conf'],
+                 f'--runtime-dir={self.runtime_dir}', f'--cache-dir={self.build}/cache',
+                 f'--config={self.directory}/daemon.conf'],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
             notify.settimeout(1)
             end = time.monotonic() + DEADLINE

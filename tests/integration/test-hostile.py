@@ -65,7 +65,8 @@ ACCEPTED, REFUSED = 16, 17
 
 
 def launch_spec(kernel, console_out, disk=None):
-    spec = struct.pack('<IH32sIQIBBIH', 0x3150534c, 1, b'0' * 32, 2048, 128 << 20, 1, 0, 1, 0, 0)
+    spec = struct.pack('<IH32sIQIBBBIH', 0x3150534c, 2, b'0' * 32, 2048, 128 << 20, 1, 0, 0, 1, 0,
+                       0)
     spec += struct.pack('<8H', kernel, NO_FD, NO_FD, console_out, NO_FD, NO_FD, NO_FD, NO_FD)
     if disk is None:
         return spec + struct.pack('<H', 0)

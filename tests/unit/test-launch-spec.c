@@ -18,10 +18,11 @@ enum {
     AT_MEMORY = 42,
     AT_CPUS = 50,
     AT_ACCELERATOR = 54,
-    AT_PAUSED = 55,
-    AT_TIMEOUT = 56,
-    AT_PARAMS_LENGTH = 60,
-    AT_PARAMS = 62,
+    AT_SECCOMP_ACTION = 55,
+    AT_PAUSED = 56,
+    AT_TIMEOUT = 57,
+    AT_PARAMS_LENGTH = 61,
+    AT_PARAMS = 63,
     PARAMS_LENGTH = 13,
     AT_FILES = AT_PARAMS + PARAMS_LENGTH,
     N_FILES = 8,
@@ -62,6 +63,7 @@ static int setup(void **state)
         .memory_bytes = 256 * MIB,
         .cpus = 4,
         .accelerator = ACCELERATOR_TCG,
+        .seccomp_action = SECCOMP_LOG,
         .paused = true,
         .payload_timeout_ms = 60000,
         .params = fixture->params,
@@ -130,6 +132,7 @@ static void spec_comes_back_from_its_encoding(void **state)
     assert_true(decoded.memory_bytes == spec->memory_bytes);
     assert_int_equal(decoded.cpus, spec->cpus);
     assert_int_equal(decoded.accelerator, spec->accelerator);
+    assert_int_equal(decoded.seccomp_action, spec->seccomp_action);
     assert_int_equal(decoded.paused, spec->paused);
     assert_int_equal(decoded.payload_timeout_ms, spec->payload_timeout_ms);
     assert_string_equal(decoded.params, spec->params);
@@ -218,6 +221,9 @@ static void every_field_is_taken_in_its_range_only(void **state)
         { AT_ACCELERATOR, 1, ACCELERATOR_AUTO, 0 },
         { AT_ACCELERATOR, 1, ACCELERATOR_MAX - 1, 0 },
         { AT_ACCELERATOR, 1, ACCELERATOR_MAX, -EBADMSG },
+        { AT_SECCOMP_ACTION, 1, SECCOMP_KILL, 0 },
+        { AT_SECCOMP_ACTION, 1, SECCOMP_ACTION_MAX - 1, 0 },
+        { AT_SECCOMP_ACTION, 1, SECCOMP_ACTION_MAX, -EBADMSG },
         { AT_PAUSED, 1, 0, 0 },
         { AT_PAUSED, 1, 2, -EBADMSG },
         { AT_TIMEOUT, 4, 0, 0 },

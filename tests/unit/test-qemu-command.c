@@ -52,6 +52,8 @@ static int setup(void **state)
     };
     fixture->machine = (VmmMachine){ .spec = &fixture->spec,
                                      .fds = fixture->fds,
+                                     .kernel = "/vm/kernel",
+                                     .initrd = "/vm/initrd",
                                      .control = new_file(),
                                      .console = new_file(),
                                      .vhost_vsock = new_file() };
@@ -144,18 +146,17 @@ static void kvm_brings_the_hosts_cpu(void **state)
 static void descriptors_move_into_the_command_in_order(void **state)
 {
     Fixture *fixture = *state;
-    const int expected[] = { fixture->fds[0], fixture->fds[1], fixture->machine.control,
-                             fixture->machine.console, fixture->machine.vhost_vsock };
+    const int expected[] = { fixture->machine.control, fixture->machine.console,
+                             fixture->machine.vhost_vsock };
 
     build(fixture);
     assert_int_equal(fixture->command.n_fds, ELEMENTS_OF(expected));
     assert_memory_equal(fixture->command.fds, expected, sizeof(expected));
-    assert_true(has(fixture, "-kernel", "/proc/self/fd/3"));
-    assert_true(has(fixture, "-initrd", "/proc/self/fd/4"));
-    assert_true(has(fixture, "-chardev", "socket,id=qmp,fd=5"));
-    assert_true(has(fixture, "-chardev", "socket,id=console,fd=6"));
-    assert_true(has(fixture, "-chardev", "socket,id=vsock,fd=7"));
-    assert_true(fixture->fds[0] == -EBADF && fixture->fds[1] == -EBADF);
+    assert_true(has(fixture, "-kernel", "/vm/kernel"));
+    assert_true(has(fixture, "-initrd", "/vm/initrd"));
+    assert_true(has(fixture, "-chardev", "socket,id=qmp,fd=3"));
+    assert_true(has(fixture, "-chardev", "socket,id=console,fd=4"));
+    assert_true(has(fixture, "-chardev", "socket,id=vsock,fd=5"));
     assert_true(fixture->machine.control == -EBADF && fixture->machine.console == -EBADF &&
                 fixture->machine.vhost_vsock == -EBADF);
 }
@@ -164,10 +165,10 @@ static void bootloader_stands_in_place_of_a_kernel(void **state)
 {
     Fixture *fixture = *state;
 
-    fixture->spec.kernel = fixture->spec.initrd = LAUNCH_SPEC_NO_FD;
-    fixture->spec.bootloader = 2;
+    fixture->machine.kernel = fixture->machine.initrd = NULL;
+    fixture->machine.bootloader = "/vm/bootloader";
     build(fixture);
-    assert_true(has(fixture, "-bios", "/proc/self/fd/3"));
+    assert_true(has(fixture, "-bios", "/vm/bootloader"));
     assert_false(has_option(fixture, "-kernel"));
     assert_false(has_option(fixture, "-initrd"));
     assert_false(has_option(fixture, "-append"));
@@ -188,23 +189,23 @@ static void disks_are_made_of_their_regions(void **state)
     fixture->spec.n_disks = 2;
     build(fixture);
 
-    assert_true(has(fixture, "-add-fd", "fd=8,set=8"));
-    assert_true(has(fixture, "-add-fd", "fd=12,set=12"));
+    assert_true(has(fixture, "-add-fd", "fd=6,set=6"));
+    assert_true(has(fixture, "-add-fd", "fd=10,set=10"));
     assert_true(has(fixture, "-blockdev",
                     "driver=vmdk,node-name=disk0,read-only=on,file.driver=file,"
-                    "file.filename=/dev/fdset/11,file.locking=off"));
+                    "file.filename=/dev/fdset/9,file.locking=off"));
     assert_true(has(fixture, "-blockdev",
                     "driver=raw,node-name=disk1,read-only=off,file.driver=file,"
-                    "file.filename=/dev/fdset/12"));
+                    "file.filename=/dev/fdset/10,file.locking=off"));
     assert_true(has(fixture, "-device", "virtio-blk-pci,drive=disk0,disable-legacy=on"));
     assert_true(has(fixture, "-device", "virtio-blk-pci,drive=disk1,disable-legacy=on"));
     /* The access mode is the disk's, and each region's file is opened for it alone. */
-    for (int number = 8; number <= 12; number++)
+    for (int number = 6; number <= 10; number++)
         assert_int_equal(fd_get_access_mode(get_fd(fixture, number)),
-                         number == 12 ? O_RDWR : O_RDONLY);
+                         number == 10 ? O_RDWR : O_RDONLY);
     assert_true(fixture->fds[3] >= 0 && fixture->fds[5] >= 0);
 
-    ssize_t size = read(get_fd(fixture, 11), text, sizeof(text) - 1);
+    ssize_t size = read(get_fd(fixture, 9), text, sizeof(text) - 1);
     assert_true(size > 0);
     text[size] = '\0';
     assert_string_equal(text, "# Disk DescriptorFile\n"
@@ -212,9 +213,9 @@ static void disks_are_made_of_their_regions(void **state)
                               "CID=fffffffe\n"
                               "parentCID=ffffffff\n"
                               "createType=\"twoGbMaxExtentFlat\"\n"
-                              "RW 40 FLAT \"/dev/fdset/8\" 0\n"
-                              "RW 8 FLAT \"/dev/fdset/9\" 2\n"
-                              "RW 1 FLAT \"/dev/fdset/10\" 0\n"
+                              "RW 40 FLAT \"/dev/fdset/6\" 0\n"
+                              "RW 8 FLAT \"/dev/fdset/7\" 2\n"
+                              "RW 1 FLAT \"/dev/fdset/8\" 0\n"
                               "ddb.adapterType = \"ide\"\n");
 }
 
@@ -229,8 +230,8 @@ static void image_that_begins_inside_its_file_has_a_descriptor(void **state)
     build(fixture);
     assert_true(has(fixture, "-blockdev",
                     "driver=vmdk,node-name=disk0,read-only=off,file.driver=file,"
-                    "file.filename=/dev/fdset/9,file.locking=off"));
-    assert_int_equal(fd_get_access_mode(get_fd(fixture, 9)), O_RDWR);
+                    "file.filename=/dev/fdset/7,file.locking=off"));
+    assert_int_equal(fd_get_access_mode(get_fd(fixture, 7)), O_RDWR);
 }
 
 /* 128 partitions, each with its filler: a spec may have it, so QEMU's arguments must hold it. */
@@ -244,7 +245,7 @@ static void disk_with_the_most_regions_is_built(void **state)
         (LaunchDisk){ .n_regions = LAUNCH_SPEC_REGIONS_MAX, .regions = fixture->regions };
     fixture->spec.n_disks = 1;
     build(fixture);
-    assert_int_equal(fixture->command.n_fds, 5 + LAUNCH_SPEC_REGIONS_MAX + 1);
+    assert_int_equal(fixture->command.n_fds, 3 + LAUNCH_SPEC_REGIONS_MAX + 1);
 }
 
 static void file_that_is_not_there_is_an_error(void **state)

@@ -21,9 +21,16 @@ typedef struct Fixture {
     sd_event *event;
     int qemu; /* QEMU's end */
     VmmControl *control;
-    unsigned n_running, n_suspended, n_resumed, n_failed;
+    bool refuse;
+    unsigned n_ready, n_running, n_suspended, n_resumed, n_failed;
     const char *sentence;
 } Fixture;
+
+static int on_ready(void *userdata)
+{
+    ((Fixture *)userdata)->n_ready++;
+    return ((Fixture *)userdata)->refuse ? -EPERM : 0;
+}
 
 static void on_running(void *userdata)
 {
@@ -47,6 +54,7 @@ static void on_failed(void *userdata, const char *sentence)
 }
 
 static const VmmControlHandlers handlers = {
+    .ready = on_ready,
     .running = on_running,
     .suspended = on_suspended,
     .resumed = on_resumed,
@@ -118,11 +126,31 @@ static void greeting_leads_to_a_running_guest(void **state)
     assert_heard(&fixture, CAPABILITIES);
     say(&fixture, RETURN);
     assert_heard(&fixture, CONT);
+    assert_int_equal(fixture.n_ready, 1);
     assert_int_equal(fixture.n_running, 0);
     say(&fixture, "{\"timestamp\":{},\"event\":\"RESUME\"}\r\n" RETURN);
     assert_int_equal(fixture.n_running, 1);
     assert_int_equal(fixture.n_failed, 0);
     end(&fixture);
+}
+
+static void guest_that_must_not_run_is_not_let_run(void **state)
+{
+    (void)state;
+    Fixture fixture;
+
+    for (int paused = 0; paused < 2; paused++) {
+        start(&fixture, paused);
+        fixture.refuse = true;
+        say(&fixture, GREETING);
+        assert_heard(&fixture, CAPABILITIES);
+        say(&fixture, RETURN);
+        vmm_backend_qemu.resume(fixture.control);
+        run(&fixture);
+        assert_heard(&fixture, "");
+        assert_int_equal(fixture.n_running, 0);
+        end(&fixture);
+    }
 }
 
 static void paused_guest_waits_for_its_resume(void **state)
@@ -369,6 +397,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greeting_leads_to_a_running_guest),
+        cmocka_unit_test(guest_that_must_not_run_is_not_let_run),
         cmocka_unit_test(paused_guest_waits_for_its_resume),
         cmocka_unit_test(suspend_resume_and_power_button_are_asked_for),
         cmocka_unit_test(requests_before_the_guest_runs_wait_for_it),

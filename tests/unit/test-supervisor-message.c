@@ -49,6 +49,9 @@ static const SupervisorMessage samples[] = {
                   .payload_exit_code = 255,
                   .payload_signal = 64,
                   .oom = true,
+                  .denied_process = "the VMM",
+                  .denied_call = "openat",
+                  .denied_layer = "seccomp",
                   .died_usec = UINT64_MAX,
                   .console_dropped = UINT64_MAX - 1,
                   .payload_out_dropped = UINT64_MAX - 2,
@@ -77,6 +80,9 @@ static void assert_same_message(const SupervisorMessage *a, const SupervisorMess
     assert_int_equal(a->record.payload_exit_code, b->record.payload_exit_code);
     assert_int_equal(a->record.payload_signal, b->record.payload_signal);
     assert_int_equal(a->record.oom, b->record.oom);
+    assert_string_equal(a->record.denied_process, b->record.denied_process);
+    assert_string_equal(a->record.denied_call, b->record.denied_call);
+    assert_string_equal(a->record.denied_layer, b->record.denied_layer);
     assert_true(a->record.died_usec == b->record.died_usec);
     assert_true(a->record.console_dropped == b->record.console_dropped);
     assert_true(a->record.payload_out_dropped == b->record.payload_out_dropped);
@@ -271,9 +277,12 @@ static void texts_are_taken_up_to_their_maximum(void **state)
     } texts[] = {
         { SUPERVISOR_REFUSED, 6, SUPERVISOR_TEXT_MAX },
         { SUPERVISOR_EVENT, 30, SUPERVISOR_TEXT_MAX },
-        { SUPERVISOR_DIED, 59, SUPERVISOR_TEXT_MAX },
-        { SUPERVISOR_DIED, 61, SUPERVISOR_TAIL_MAX },
-        { SUPERVISOR_DIED, 63, SUPERVISOR_TAIL_MAX },
+        { SUPERVISOR_DIED, 35, SUPERVISOR_NAME_MAX },
+        { SUPERVISOR_DIED, 37, SUPERVISOR_NAME_MAX },
+        { SUPERVISOR_DIED, 39, SUPERVISOR_NAME_MAX },
+        { SUPERVISOR_DIED, 65, SUPERVISOR_TEXT_MAX },
+        { SUPERVISOR_DIED, 67, SUPERVISOR_TAIL_MAX },
+        { SUPERVISOR_DIED, 69, SUPERVISOR_TAIL_MAX },
     };
 
     for (size_t i = 0; i < ELEMENTS_OF(texts); i++) {

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm-launcher/box.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/keyctl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/fd.h"
+#include "vmm-launcher/landlock.h"
+#include "vmm-launcher/layer.h"
+
+#define FUSE_SUPER_MAGIC 0x65735546 /* include/uapi/linux/magic.h, since Linux 6.2 */
+
+#define DEVICE_PATH TEMPLATE_VM_FILES "/kvm"
+
+void box_deinit(Box *box)
+{
+    for (size_t i = 0; i < box->n_binds; i++)
+        box->binds[i].tree = fd_close(box->binds[i].tree);
+    box->n_binds = 0;
+    box->files = fd_close(box->files);
+    box->root_tree = fd_close(box->root_tree);
+    box->template_directory = fd_close(box->template_directory);
+}
+
+/* --- outside --- */
+
+static int set_attributes(int tree, uint64_t set, uint64_t clear)
+{
+    struct mount_attr attributes = { .attr_set = set,
+                                     .attr_clr = clear,
+                                     .propagation = MS_PRIVATE };
+
+    return mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0 ? -errno : 0;
+}
+
+/* A file system in memory for the VM's files. */
+static int make_files(bool with_device, int *ret_mount)
+{
+    unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+
+    if (!with_device)
+        attributes |= MOUNT_ATTR_NODEV;
+    _cleanup_close_ int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
+    if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
+        fsconfig(context, FSCONFIG_SET_STRING, "nr_inodes", "16", 0) < 0 ||
+        fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return -errno;
+    *ret_mount = fsmount(context, FSMOUNT_CLOEXEC, attributes);
+    return *ret_mount < 0 ? -errno : 0;
+}
+
+int box_prepare(Box *box, const TemplateOptions *options, bool with_device, Error *error)
+{
+    int r = template_root_open(options, &box->template_directory, error);
+    if (r < 0)
+        return r;
+    box->root_tree =
+        open_tree(box->template_directory, "root", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (box->root_tree < 0)
+        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot take the template root");
+    r = set_attributes(box->root_tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+                       MOUNT_ATTR_NOEXEC);
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r, "cannot protect the template root");
+    r = make_files(with_device, &box->files);
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r, "cannot make a place for files");
+    box->has_device = with_device;
+    return 0;
+}
+
+/* Whether nobody but root can change the bytes of the file, and everybody may read them. A file
+ * system in user space says what its owner wants. */
+static bool is_roots_own(int fd)
+{
+    struct stat status;
+    struct statfs system;
+
+    return fstat(fd, &status) == 0 && fstatfs(fd, &system) == 0 && S_ISREG(status.st_mode) &&
+           status.st_uid == 0 && (status.st_mode & 0022) == 0 && (status.st_mode & 0004) != 0 &&
+           system.f_type != FUSE_SUPER_MAGIC;
+}
+
+/* A mount of the file itself; fails for one of another mount namespace, or of none. */
+static int clone_file(int fd, int *ret_tree)
+{
+    _cleanup_close_ int tree =
+        open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+
+    if (tree < 0)
+        return -errno;
+    int r = set_attributes(
+        tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0);
+    if (r < 0)
+        return r;
+    *ret_tree = take_fd(&tree);
+    return 0;
+}
+
+int box_add_file(Box *box, const char *name, int fd, uint64_t size_max, Error *error)
+{
+    _cleanup_close_ int tree = -EBADF;
+
+    _cleanup_close_ int file =
+        openat(box->files, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (file < 0 || fchmod(file, 0444) < 0)
+        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot make a place for the %s",
+                               name);
+    if (is_roots_own(fd) && box->n_binds < BOX_BINDS_MAX && clone_file(fd, &tree) >= 0) {
+        box->binds[box->n_binds].name = name;
+        box->binds[box->n_binds++].tree = take_fd(&tree);
+        return 0;
+    }
+    int r = fd_copy_all(fd, size_max, file);
+    if (r < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot take over the %s", name);
+    return 0;
+}
+
+int box_add_device(Box *box, const char *name, dev_t device, uid_t uid, Error *error)
+{
+    if (mknodat(box->files, name, S_IFCHR | 0600, device) < 0 ||
+        fchownat(box->files, name, uid, (gid_t)uid, AT_SYMLINK_NOFOLLOW) < 0)
+        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot make the device %s", name);
+    return 0;
+}
+
+int box_close_files(Box *box, Error *error)
+{
+    int r = set_attributes(box->files, MOUNT_ATTR_RDONLY, 0);
+
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r, "cannot protect the VM's files");
+    return 0;
+}
+
+static int write_map(pid_t pid, const char *name, const char *text)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    return fd_write_all(fd, text, strlen(text));
+}
+
+int box_map_ids(pid_t pid, uid_t uid, gid_t gid)
+{
+    char text[64];
+
+    int r = write_map(pid, "setgroups", "deny");
+    if (r < 0)
+        return r;
+    (void)snprintf(text, sizeof(text), "%u %u 1", uid, uid);
+    r = write_map(pid, "uid_map", text);
+    if (r < 0)
+        return r;
+    (void)snprintf(text, sizeof(text), "%u %u 1", gid, gid);
+    return write_map(pid, "gid_map", text);
+}
+
+/* --- inside --- */
+
+int box_enter_session(void)
+{
+    static const char host_name[] = "vm";
+
+    if (setsid() < 0)
+        return -errno;
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
+        return -errno;
+    if (layer_is_on(LAYER_NAMESPACES) && sethostname(host_name, strlen(host_name)) < 0)
+        return -errno;
+    (void)umask(0077);
+    return 0;
+}
+
+/* The sysctls of whoever reads them, wherever the host's /proc may be mounted, and how. */
+static int open_sysctls(int *ret_fd)
+{
+    _cleanup_close_ int context = fsopen("proc", FSOPEN_CLOEXEC);
+    if (context < 0 || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return -errno;
+    _cleanup_close_ int proc =
+        fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    if (proc < 0)
+        return -errno;
+    *ret_fd = openat(proc, "sys/user", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return *ret_fd < 0 ? -errno : 0;
+}
+
+int box_enter_root(const Box *box, int *ret_sysctl_fd)
+{
+    char path[64];
+
+    int r = open_sysctls(ret_sysctl_fd);
+    if (r < 0 || !layer_is_on(LAYER_MOUNTS))
+        return r;
+    /* Nothing of what follows may reach the host. */
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        move_mount(box->root_tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+        fchdir(box->root_tree) < 0 ||
+        move_mount(box->files, "", AT_FDCWD, &TEMPLATE_VM_FILES[1], MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return -errno;
+    for (size_t i = 0; i < box->n_binds; i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", &TEMPLATE_VM_FILES[1], box->binds[i].name);
+        if (move_mount(box->binds[i].tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+            return -errno;
+    }
+    /* pivot_root(2), NOTES: with both arguments ".", the old root lies on the new one. */
+    if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return -errno;
+    return 0;
+}
+
+int box_enter_user_namespace(void)
+{
+    if (setgroups(0, NULL) < 0)
+        return -errno;
+    return layer_is_on(LAYER_NAMESPACES) && unshare(CLONE_NEWUSER) < 0 ? -errno : 0;
+}
+
+int box_forbid_namespaces(int sysctl_fd)
+{
+    if (!layer_is_on(LAYER_NAMESPACES))
+        return 0;
+    _cleanup_close_ int fd = openat(sysctl_fd, "max_user_namespaces", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    return fd_write_all(fd, "0", 1);
+}
+
+int box_limit(void)
+{
+    static const struct {
+        __rlimit_resource_t resource;
+        rlim_t value;
+    } limits[] = {
+        { RLIMIT_CORE, 0 },   { RLIMIT_MEMLOCK, 0 }, { RLIMIT_MSGQUEUE, 0 },
+        { RLIMIT_RTPRIO, 0 }, { RLIMIT_NICE, 0 },    { RLIMIT_SIGPENDING, 64 },
+    };
+
+    if (!layer_is_on(LAYER_LIMITS))
+        return 0;
+    for (size_t i = 0; i < ELEMENTS_OF(limits); i++) {
+        const struct rlimit limit = { limits[i].value, limits[i].value };
+
+        if (setrlimit(limits[i].resource, &limit) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+int box_restrict_paths(const Box *box)
+{
+    const LandlockRule rules[] = {
+        { "/", false },
+        { box->has_device ? DEVICE_PATH : NULL, true },
+        { NULL, false },
+    };
+
+    return layer_is_on(LAYER_LANDLOCK) ? landlock_restrict(rules) : 0;
+}
