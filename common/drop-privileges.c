@@ -29,22 +29,43 @@ static int empty_bounding_set(void)
     }
 }
 
-int drop_privileges(uid_t uid, gid_t gid)
+/* What has to be done while there still are capabilities. */
+static int forbid_capabilities(void)
 {
     int r = empty_bounding_set();
     if (r < 0)
         return r;
-    if (prctl(PR_SET_SECUREBITS, SECUREBITS_LOCKED, 0, 0, 0) < 0 ||
-        (getgroups(0, NULL) != 0 && setgroups(0, NULL) < 0) || setresgid(gid, gid, gid) < 0 ||
-        setresuid(uid, uid, uid) < 0)
-        return -errno;
-    r = clear_capabilities();
+    return prctl(PR_SET_SECUREBITS, SECUREBITS_LOCKED, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+static int finish(void)
+{
+    int r = clear_capabilities();
     if (r < 0)
         return r;
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+int drop_privileges(uid_t uid, gid_t gid)
+{
+    int r = forbid_capabilities();
+    if (r < 0)
+        return r;
+    if ((getgroups(0, NULL) != 0 && setgroups(0, NULL) < 0) || setresgid(gid, gid, gid) < 0 ||
+        setresuid(uid, uid, uid) < 0)
         return -errno;
+    r = finish();
+    if (r < 0)
+        return r;
 
     if (setuid(0) == 0 || setgid(0) == 0)
         return -ENOTRECOVERABLE;
     return 0;
+}
+
+int drop_capabilities(void)
+{
+    int r = forbid_capabilities();
+
+    return r < 0 ? r : finish();
 }

@@ -8,3 +8,6 @@
  * get one back. The calling process has one thread. Checks that it worked. In a user namespace that
  * denies setgroups(2), the other groups have to be gone before. */
 int drop_privileges(uid_t uid, gid_t gid);
+
+/* The same for a process that keeps its ids. */
+int drop_capabilities(void);

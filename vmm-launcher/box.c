@@ -227,6 +227,20 @@ int box_enter_root(const Box *box, int *ret_sysctl_fd)
     return 0;
 }
 
+int box_open_program(const Box *box, const char *path)
+{
+    char outside[64];
+    int fd;
+
+    if (layer_is_on(LAYER_MOUNTS)) {
+        fd = open(path, O_PATH | O_CLOEXEC);
+    } else {
+        (void)snprintf(outside, sizeof(outside), "root%s", path);
+        fd = openat(box->template_directory, outside, O_PATH | O_CLOEXEC);
+    }
+    return fd < 0 ? -errno : fd;
+}
+
 int box_enter_user_namespace(void)
 {
     if (setgroups(0, NULL) < 0)

@@ -70,6 +70,10 @@ int box_enter_session(void);
 /* Changes the root directory. @ret_sysctl_fd is for box_forbid_namespaces(). */
 int box_enter_root(const Box *box, int *ret_sysctl_fd);
 
+/* A descriptor to execute the program at @path in the box from. To be opened in here: Landlock
+ * knows a file by the mount that it was opened through. */
+int box_open_program(const Box *box, const char *path);
+
 /* Leaves all groups and makes the user namespace; after it somebody outside has to call
  * box_map_ids() before anything else is done. */
 int box_enter_user_namespace(void);

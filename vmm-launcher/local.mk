@@ -26,6 +26,12 @@ pkglibexec_PROGRAMS += programs/vmm-launcher
 programs_vmm_launcher_SOURCES = %D%/main.c
 programs_vmm_launcher_LDADD = liblauncher.a libprotocol.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS)
 
+# The one of the escape tests: the same sources, and the code that leaves layers out. Not installed.
+check_PROGRAMS += programs/vmm-launcher-for-tests
+programs_vmm_launcher_for_tests_SOURCES = %D%/main.c %D%/layer.c $(liblauncher_a_SOURCES)
+programs_vmm_launcher_for_tests_CPPFLAGS = $(AM_CPPFLAGS) -DLAUNCHER_FOR_TESTS
+programs_vmm_launcher_for_tests_LDADD = libprotocol.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS)
+
 # Compiles seccomp policies, and alone has libseccomp: what runs VMs reads the finished programs.
 noinst_LIBRARIES += libseccomp-compile.a
 libseccomp_compile_a_SOURCES = \
@@ -41,3 +47,4 @@ CLEANFILES += %D%/syscall-names.inc %D%/syscall-names.inc.tmp
 %D%/syscall-names.inc: programs/seccomp-compile$(EXEEXT)
 	$(AM_V_GEN)$(MKDIR_P) %D% && programs/seccomp-compile --names >$@.tmp && mv $@.tmp $@
 %D%/syscall-name.$(OBJEXT): %D%/syscall-names.inc
+%D%/programs_vmm_launcher_for_tests-syscall-name.$(OBJEXT): %D%/syscall-names.inc

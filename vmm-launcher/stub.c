@@ -274,10 +274,10 @@ static void enter_box(const StubPlan *plan, int start_fd, int *ret_exec_fds)
     if (r < 0)
         fail(start_fd, STUB_PROGRAM_MAX, step, -r);
     for (uint32_t program = 0; program < STUB_PROGRAM_MAX; program++) {
-        /* Opened in here: Landlock knows files by the mounts that they were opened through. */
-        ret_exec_fds[program] = open(plan->commands[program].command->argv[0], O_PATH | O_CLOEXEC);
+        ret_exec_fds[program] =
+            box_open_program(plan->box, plan->commands[program].command->argv[0]);
         if (ret_exec_fds[program] < 0)
-            fail(start_fd, program, STEP_OPEN, errno);
+            fail(start_fd, program, STEP_OPEN, -ret_exec_fds[program]);
     }
 
     step = STEP_USER_NAMESPACE;

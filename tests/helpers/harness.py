@@ -5,6 +5,7 @@ Waits are for events, with a deadline generous enough for a machine under load.
 """
 import json
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -83,10 +84,17 @@ def vm_processes():
 
 
 class Host:
-    """A private bus with virtualizationd on it."""
+    """A private bus with virtualizationd on it.
 
-    def __init__(self, build, config=''):
+    With launcher options, a listener with them is there before the daemon, which then starts none;
+    and with the name of another launcher, that one.
+    """
+
+    def __init__(self, build, config='', launcher=None, launcher_options=(), cache_dir=None):
         self.build = os.path.abspath(build)
+        self.launcher = launcher or 'vmm-launcher'
+        self.launcher_options = list(launcher_options)
+        self.cache_dir = cache_dir or f'{self.build}/cache'
         self.directory = tempfile.mkdtemp(prefix='virtualizationd-')
         os.chmod(self.directory, 0o755)
         self.runtime_dir = os.path.join(self.directory, 'run')
@@ -98,6 +106,8 @@ class Host:
             file.write('[Daemon]\n' + config)
         try:
             self._start_bus()
+            if self.launcher_options or launcher:
+                self.start_listener()
             self.start_daemon()
             self.bus = self.connect()
         except BaseException:
@@ -115,6 +125,22 @@ class Host:
         if not self.dbus_daemon.stdout.readline():
             raise RuntimeError('dbus-daemon does not start')
 
+    def start_listener(self):
+        os.makedirs(self.runtime_dir, exist_ok=True)
+        user = pwd.getpwnam('virtualizationd').pw_uid
+        ready, ready_write = os.pipe()
+        with open(self.log_path, 'ab') as log:
+            subprocess.Popen(
+                [f'{self.build}/programs/{self.launcher}', f'--cache-dir={self.cache_dir}',
+                 *self.launcher_options, f'--listen={self.runtime_dir}/launcher',
+                 f'--user={user}', f'--ready-fd={ready_write}'],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[ready_write],
+                start_new_session=True)
+        os.close(ready_write)
+        with open(ready, 'rb') as file:
+            if not file.readline():
+                raise RuntimeError('the listener does not start:\n' + self.log())
+
     def start_daemon(self):
         """Starts virtualizationd and waits until it says READY=1."""
         notify_path = f'{self.directory}/notify'
@@ -125,7 +151,7 @@ class Host:
             environment = dict(os.environ, NOTIFY_SOCKET=notify_path)
             self.daemon = subprocess.Popen(
                 [f'{self.build}/programs/virtualizationd', f'--bus={self.address}',
-                 f'--runtime-dir={self.runtime_dir}', f'--cache-dir={self.build}/cache',
+                 f'--runtime-dir={self.runtime_dir}', f'--cache-dir={self.cache_dir}',
                  f'--config={self.directory}/daemon.conf'],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
             notify.settimeout(1)
