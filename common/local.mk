@@ -12,6 +12,7 @@ libcommon_a_SOURCES = \
 	%D%/fd-message.c %D%/fd-message.h \
 	%D%/json-keys.c %D%/json-keys.h \
 	%D%/kvm.c %D%/kvm.h \
+	%D%/landlock.c %D%/landlock.h \
 	%D%/log.c %D%/log.h \
 	%D%/program-path.c %D%/program-path.h \
 	%D%/seccomp-policy.c %D%/seccomp-policy.h \

@@ -8,6 +8,28 @@
 #include "common/bytes.h"
 #include "common/ckd.h"
 
+static const char *const seccomp_action_names[SECCOMP_ACTION_MAX] = {
+    [SECCOMP_KILL] = "kill",
+    [SECCOMP_ERRNO] = "errno",
+    [SECCOMP_LOG] = "log",
+};
+
+const char *launch_seccomp_action_to_string(LaunchSeccompAction action)
+{
+    return seccomp_action_names[action];
+}
+
+int launch_seccomp_action_from_string(const char *text, LaunchSeccompAction *ret_action)
+{
+    for (uint32_t action = 0; action < SECCOMP_ACTION_MAX; action++) {
+        if (strcmp(text, seccomp_action_names[action]) == 0) {
+            *ret_action = (LaunchSeccompAction)action;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
 void launch_spec_deinit(LaunchSpec *spec)
 {
     for (size_t i = 0; i < spec->n_disks; i++)

@@ -45,6 +45,11 @@ typedef enum LaunchSeccompAction {
     SECCOMP_ACTION_MAX,
 } LaunchSeccompAction;
 
+/* "kill", "errno" or "log". */
+const char *launch_seccomp_action_to_string(LaunchSeccompAction action);
+/* -EINVAL for any other text. */
+int launch_seccomp_action_from_string(const char *text, LaunchSeccompAction *ret_action);
+
 /* A piece of a disk: @size bytes of a file from @file_offset on, all whole sectors. The file may
  * end less than a sector before the region does; what is missing reads as zeros. */
 typedef struct LaunchRegion {

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/landlock.h"
 #include "common/text.h"
 #include "config.h"
 #include "dbus/interfaces.h"
@@ -16,6 +17,7 @@ typedef struct CreateOptions {
     bool detached;
     bool start;
     bool paused;
+    LaunchSeccompAction seccomp_action;
 } CreateOptions;
 
 static int read_lifetime(DBusMessageIter *variant, bool *ret_detached, Error *error)
@@ -29,6 +31,22 @@ static int read_lifetime(DBusMessageIter *variant, bool *ret_detached, Error *er
     if (!*ret_detached && strcmp(lifetime, "client") != 0)
         return error_set(error, ERROR_INVALID_ARGUMENT,
                          "the option 'lifetime' is 'client' or 'detached', not '%s'", lifetime);
+    return 0;
+}
+
+static int read_seccomp_action(DBusMessageIter *variant,
+                               LaunchSeccompAction *ret_action,
+                               Error *error)
+{
+    const char *action;
+
+    if (dbus_message_iter_get_arg_type(variant) != DBUS_TYPE_STRING)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "the option 'seccomp-action' is a string");
+    dbus_message_iter_get_basic(variant, &action);
+    if (launch_seccomp_action_from_string(action, ret_action) < 0)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "the option 'seccomp-action' is 'kill', 'errno' or 'log', not '%s'",
+                         action);
     return 0;
 }
 
@@ -61,6 +79,8 @@ static int read_options(DBusMessageIter *dictionary, CreateOptions *options, Err
             r = read_boolean(&variant, name, &options->start, error);
         else if (strcmp(name, "paused") == 0)
             r = read_boolean(&variant, name, &options->paused, error);
+        else if (strcmp(name, "seccomp-action") == 0)
+            r = read_seccomp_action(&variant, &options->seccomp_action, error);
         else
             r = error_set(error, ERROR_INVALID_ARGUMENT, "there is no option '%s'", name);
         dbus_message_iter_next(&entries);
@@ -76,6 +96,17 @@ static int check_create(const BusCaller *caller, Error *error)
     if (caller->uid != 0 && caller->uid != geteuid())
         return error_set(error, ERROR_ACCESS_DENIED, "only root may create VMs, you are uid %u",
                          caller->uid);
+    return 0;
+}
+
+/* The sandbox of a VM that lets its VMM do more than it should is root's to ask for. */
+static int check_seccomp_action(const CreateOptions *options, const BusCaller *caller, Error *error)
+{
+    if (options->seccomp_action != SECCOMP_KILL && caller->uid != 0)
+        return error_set(error, ERROR_ACCESS_DENIED,
+                         "the seccomp action '%s' weakens the sandbox: only root may ask for it, "
+                         "you are uid %u",
+                         launch_seccomp_action_to_string(options->seccomp_action), caller->uid);
     return 0;
 }
 
@@ -104,11 +135,14 @@ static int on_create_vm(void *object, BusCall *call, Error *error)
     files = arguments;
     dbus_message_iter_next(&arguments);
     r = read_options(&arguments, &options, error);
+    if (r >= 0)
+        r = check_seccomp_action(&options, caller, error);
     if (r < 0)
         return r;
 
     request.client = options.detached ? NULL : caller->name;
     request.paused = options.paused;
+    request.seccomp_action = options.seccomp_action;
     r = vm_new(object, &request, &vm, error);
     if (r < 0)
         return r;
@@ -196,9 +230,24 @@ static int on_list_vms(void *object, BusCall *call, Error *error)
 static bool append_capabilities(const Daemon *daemon, DBusMessageIter *arguments)
 {
     static const char *const back_ends[] = { "qemu", NULL };
-    static const char *const layers[] = { "own-uid",       "no-capabilities", "no-new-privileges",
-                                          "pid-namespace", "qemu-sandbox",    NULL };
+    static const char *const layers[] = { "own-uid",    "no-capabilities", "no-new-privileges",
+                                          "empty-root", "namespaces",      "limits",
+                                          "seccomp",    "qemu-sandbox",    "landlock",
+                                          NULL };
+    const size_t n_layers = ELEMENTS_OF(layers) - 1;
+    /* The last one is the kernel's to have. */
+    const char *in_force[ELEMENTS_OF(layers)], *missing[3];
+    bool has_landlock = landlock_get_abi() > 0;
+    size_t n_missing = 0;
     BusDict dict;
+
+    memcpy(in_force, layers, sizeof(layers));
+    if (!has_landlock) {
+        in_force[n_layers - 1] = NULL;
+        missing[n_missing++] = "landlock";
+    }
+    missing[n_missing++] = "cgroup";
+    missing[n_missing] = NULL;
 
     return bus_dict_open(&dict, arguments) &&
            bus_dict_add_string(&dict, "version", PACKAGE_VERSION) &&
@@ -210,7 +259,8 @@ static bool append_capabilities(const Daemon *daemon, DBusMessageIter *arguments
            bus_dict_add_string(&dict, "vsock", "user") &&
            bus_dict_add_u64(&dict, "memory", daemon->host_memory_bytes) &&
            bus_dict_add_u32(&dict, "cpus", daemon->host_cpus) &&
-           bus_dict_add_strings(&dict, "sandbox-layers", layers) && bus_dict_close(&dict);
+           bus_dict_add_strings(&dict, "sandbox-layers", in_force) &&
+           bus_dict_add_strings(&dict, "sandbox-missing", missing) && bus_dict_close(&dict);
 }
 
 static int on_get_capabilities(void *object, BusCall *call, Error *error)

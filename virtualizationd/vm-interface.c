@@ -111,6 +111,10 @@ static bool append_record(const Vm *vm, DBusMessageIter *arguments)
         bus_dict_add_u64(&dict, "payload-out-dropped", record->payload_out_dropped) &&
         bus_dict_add_string(&dict, "console-tail", record->console_tail) &&
         bus_dict_add_string(&dict, "vmm-tail", record->vmm_tail);
+    if (done && record->denied_process[0] != '\0')
+        done = bus_dict_add_string(&dict, "denied-process", record->denied_process) &&
+               bus_dict_add_string(&dict, "denied-call", record->denied_call) &&
+               bus_dict_add_string(&dict, "denied-layer", record->denied_layer);
     if (done && record->vmm_exit_code >= 0)
         done = bus_dict_add_i32(&dict, "vmm-exit-code", record->vmm_exit_code);
     if (done && record->vmm_signal > 0)
@@ -240,6 +244,12 @@ static bool get_death_reason(const void *object, DBusMessageIter *variant)
                                              : death_reason_to_string(DEATH_UNKNOWN));
 }
 
+static bool get_seccomp_action(const void *object, DBusMessageIter *variant)
+{
+    return append_string(variant,
+                         launch_seccomp_action_to_string(((const Vm *)object)->seccomp_action));
+}
+
 static const BusMethod methods[] = {
     { "AddFiles", "a{sh}", "", on_add_files },
     { "Start", "", "", on_start },
@@ -266,6 +276,7 @@ static const BusProperty properties[] = {
     { "StartedAt", "t", get_started_at },
     { "LastEvent", "t", get_last_event },
     { "DeathReason", "s", get_death_reason },
+    { "SeccompAction", "s", get_seccomp_action },
 };
 
 const BusInterface vm_interface = {

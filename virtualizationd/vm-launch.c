@@ -179,6 +179,7 @@ static int fill_spec(LaunchSpec *spec, FdList *list, const Vm *vm, int stub_sock
     spec->memory_bytes = config->memory_bytes;
     spec->cpus = vm->cpus;
     spec->accelerator = config->accelerator;
+    spec->seccomp_action = vm->seccomp_action;
     spec->paused = vm->start_paused;
     spec->payload_timeout_ms = config->payload_timeout_ms;
     spec->params = strdup(config->params);

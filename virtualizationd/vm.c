@@ -239,6 +239,7 @@ int vm_new(Daemon *daemon, const VmRequest *request, Vm **ret_vm, Error *error)
     vm->daemon = daemon;
     vm->owner = request->owner;
     vm->start_paused = request->paused;
+    vm->seccomp_action = request->seccomp_action;
     vm->state = VM_NOT_STARTED;
     vm->last_event = CREATION_EVENT;
     vm->created_usec = realtime_usec();

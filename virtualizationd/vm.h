@@ -32,6 +32,7 @@ struct Vm {
     uint32_t cid;
     uint32_t cpus;
     bool start_paused;
+    LaunchSeccompAction seccomp_action;
     VmConfig *config;
     VmFiles files;
 
@@ -58,6 +59,7 @@ typedef struct VmRequest {
     uid_t owner;
     const char *client; /* NULL: detached */
     bool paused;
+    LaunchSeccompAction seccomp_action;
 } VmRequest;
 
 /* Makes a VM in the state "not-started", without its files. The daemon's table owns it. */

@@ -18,7 +18,7 @@
 
 #include "common/cleanup.h"
 #include "common/fd.h"
-#include "vmm-launcher/landlock.h"
+#include "common/landlock.h"
 #include "vmm-launcher/layer.h"
 
 #define FUSE_SUPER_MAGIC 0x65735546 /* include/uapi/linux/magic.h, since Linux 6.2 */

@@ -6,7 +6,6 @@ liblauncher_a_SOURCES = \
 	%D%/death.c %D%/death.h \
 	%D%/guard.c %D%/guard.h \
 	%D%/guest-link.c %D%/guest-link.h \
-	%D%/landlock.c %D%/landlock.h \
 	%D%/launch-request.c %D%/launch-request.h \
 	%D%/launch.c %D%/launch.h \
 	%D%/layer.h \

@@ -8,6 +8,7 @@ integration_tests = \
 	%D%/test-guest-link.py \
 	%D%/test-hostile.py \
 	%D%/test-lifetime.py \
+	%D%/test-sandbox.py \
 	%D%/test-vmctl.py
 
 EXTRA_DIST += $(integration_tests) tests/helpers/harness.py

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm-launcher/landlock.h"
+#include "common/landlock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,162 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The sandbox around real guests: denied calls are told, policies can be an administrator's own."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
+sys.dont_write_bytecode = True
+import dbus  # noqa: E402
+from harness import Host, MANAGER, NAME, ROOT, Suite  # noqa: E402
+
+POLICIES = os.path.join(os.environ['top_srcdir'], 'policy', 'seccomp')
+
+
+class OwnPolicies:
+    """A daemon whose administrator has changed policies; a cache of its own, as they are in it."""
+
+    def __init__(self, suite):
+        self.suite = suite
+        self.directory = tempfile.mkdtemp(prefix='virtualizationd-policies-')
+        os.chmod(self.directory, 0o755)
+        self.policies = f'{self.directory}/seccomp'
+        os.mkdir(self.policies)
+        self.host = None
+
+    def __enter__(self):
+        return self
+
+    def without(self, role, call):
+        """ROLE's policy with everything about @call taken out."""
+        with open(f'{POLICIES}/{role}.json', encoding='utf-8') as file:
+            policy = json.load(file)
+        for entry in policy['syscalls']:
+            entry['names'] = [name for name in entry['names'] if name != call]
+        policy['syscalls'] = [entry for entry in policy['syscalls'] if entry['names']]
+        self.write(role, json.dumps(policy))
+
+    def write(self, role, text):
+        with open(f'{self.policies}/{role}.json', 'w', encoding='utf-8') as file:
+            file.write(text)
+
+    def start(self):
+        self.host = Host(self.suite.build, cache_dir=f'{self.directory}/cache',
+                         launcher_options=[f'--policy-dir={self.policies}'])
+        return self.host
+
+    def __exit__(self, *_):
+        left = self.host.close()[1] if self.host else []
+        shutil.rmtree(self.directory)
+        assert not left, left
+
+
+def test_a_denied_call_of_the_vmm_is_named(suite):
+    with OwnPolicies(suite) as own:
+        own.without('qemu-tcg', 'exit_group')
+        host = own.start()
+        vm = host.create(*host.config(host.payload('probe'), 'probe=exit:0'), start=True)
+        record = vm.death()
+        assert record['reason'] == 'sandbox-violation', record
+        assert record['denied-process'] == 'the VMM', record
+        assert record['denied-call'] == 'exit_group', record
+        assert record['denied-layer'] == 'seccomp', record
+        assert 'exit_group' in record['message'] and record['initiator'] == 'host', record
+        assert vm.get('SeccompAction') == 'kill'
+        assert "sandbox violation: the VMM made the system call 'exit_group'" in host.log()
+
+
+def test_a_denied_call_of_vsock_device_is_named(suite):
+    with OwnPolicies(suite) as own:
+        own.without('vsock-device', 'epoll_wait')
+        host = own.start()
+        vm = host.create(*host.config(host.payload('probe'), 'probe=exit:0'), start=True)
+        record = vm.death()
+        assert record['reason'] == 'sandbox-violation', record
+        assert record['denied-process'] == 'vsock-device', record
+        assert record['denied-call'] == 'epoll_wait', record
+
+
+def test_other_actions_let_the_guest_live_and_say_so(suite):
+    with OwnPolicies(suite) as own:
+        own.without('qemu-tcg', 'madvise')
+        host = own.start()
+        for action, words in (('log', 'makes a call that its policy lacks: madvise'),
+                              ('errno', 'is refused: madvise')):
+            vm = host.create(*host.config(host.payload('probe'), 'probe=exit:0'), start=True,
+                             **{'seccomp-action': action})
+            record = vm.death()
+            assert record['reason'] == 'shutdown', (action, record)
+            assert vm.get('SeccompAction') == action
+            assert 'seccomp: the VMM ' + words in host.log(), (action, host.log())
+        # The one that ends at the call is the default.
+        vm = host.create(*host.config(host.payload('probe'), 'probe=exit:0'), start=True)
+        assert vm.death()['reason'] == 'sandbox-violation'
+
+
+def test_only_root_may_weaken_the_sandbox(suite):
+    host = Host(suite.build)
+    try:
+        config = json.dumps(host.config()[0])
+        call = ['setpriv', '--reuid=virtualizationd', '--clear-groups', 'busctl',
+                f'--address={host.address}', 'call', NAME, ROOT, MANAGER, 'CreateVm',
+                'sa{sh}a{sv}', config, '0', '1', 'seccomp-action', 's']
+        result = subprocess.run([*call, 'log'], stdin=subprocess.DEVNULL, capture_output=True,
+                                check=False)
+        assert result.returncode != 0 and b'Access denied' in result.stderr, result
+        result = subprocess.run([*call, 'kill'], stdin=subprocess.DEVNULL, capture_output=True,
+                                check=False)
+        assert result.returncode == 0, result
+        try:
+            host.create(*host.config(), **{'seccomp-action': 'trap'})
+            raise AssertionError('taken')
+        except dbus.DBusException as problem:
+            assert "'kill', 'errno' or 'log', not 'trap'" in problem.get_dbus_message(), problem
+    finally:
+        assert not host.close()[1]
+
+
+def test_a_policy_that_is_none_starts_nothing(suite):
+    with OwnPolicies(suite) as own:
+        own.write('qemu-tcg', '{"defaultAction": "SCMP_ACT_ALLOW"}')
+        host = own.start()
+        try:
+            host.create(*host.config(host.payload('probe'), 'probe=exit:0'), start=True)
+            raise AssertionError('started')
+        except dbus.DBusException as problem:
+            assert 'qemu-tcg.json is no seccomp policy' in problem.get_dbus_message(), problem
+        # The administrator corrects it: nothing has to be started anew.
+        os.unlink(f'{own.policies}/qemu-tcg.json')
+        vm = host.create(*host.config(host.payload('probe'), 'probe=exit:0'), start=True)
+        assert vm.death()['reason'] == 'shutdown'
+
+
+def test_two_vcpus_need_no_call_of_the_start_after_the_seal(suite):
+    host = Host(suite.build)
+    try:
+        vm = host.create(*host.config(host.payload('probe'), 'probe=exit:0',
+                                      cpu_topology='match_host'), start=True)
+        assert int(vm.get('Cpus')) >= 2 or os.cpu_count() == 1
+        record = vm.death()
+        assert record['reason'] == 'shutdown', record
+    finally:
+        assert not host.close()[1]
+
+
+def test_capabilities_name_the_layers(suite):
+    host = Host(suite.build)
+    try:
+        capabilities = host.manager().GetCapabilities()
+        layers = set(capabilities['sandbox-layers'])
+        missing = set(capabilities['sandbox-missing'])
+        assert {'own-uid', 'empty-root', 'namespaces', 'seccomp', 'limits'} <= layers, layers
+        assert not layers & missing and layers | missing >= {'landlock', 'cgroup'}
+    finally:
+        assert not host.close()[1]
+
+
+if __name__ == '__main__':
+    sys.exit(Suite().run(sys.modules[__name__]))
