@@ -4,6 +4,7 @@ noinst_LIBRARIES += libcommon.a
 libcommon_a_SOURCES = \
 	%D%/byte-ring.c %D%/byte-ring.h \
 	%D%/bytes.c %D%/bytes.h \
+	%D%/cgroup.c %D%/cgroup.h \
 	%D%/ckd.h \
 	%D%/cleanup.h \
 	%D%/drop-privileges.c %D%/drop-privileges.h \

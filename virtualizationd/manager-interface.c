@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/cgroup.h"
+#include "common/fd.h"
 #include "common/landlock.h"
 #include "common/text.h"
 #include "config.h"
@@ -227,27 +229,48 @@ static int on_list_vms(void *object, BusCall *call, Error *error)
     return 0;
 }
 
+/* What the sandbox of a VM is made of, by whether this host has it. */
+static bool append_layers(BusDict *dict)
+{
+    static const char *const always[] = { "own-uid",    "no-capabilities", "no-new-privileges",
+                                          "empty-root", "namespaces",      "limits",
+                                          "seccomp",    "qemu-sandbox" };
+    static const struct {
+        CgroupController controller;
+        const char *name;
+    } limits[] = {
+        { CGROUP_MEMORY, "cgroup-memory" },
+        { CGROUP_PIDS, "cgroup-pids" },
+        { CGROUP_CPU, "cgroup-cpu" },
+        { CGROUP_IO, "cgroup-io" },
+    };
+    const char *in_force[ELEMENTS_OF(always) + ELEMENTS_OF(limits) + 2];
+    const char *missing[ELEMENTS_OF(limits) + 2];
+    size_t n_in_force = ELEMENTS_OF(always), n_missing = 0;
+    _cleanup_close_ int cgroups = -EBADF;
+    unsigned controllers = cgroup_open_root(&cgroups) < 0 ? 0 : cgroup_get_controllers(cgroups);
+
+    memcpy(in_force, always, sizeof(always));
+    if (landlock_get_abi() > 0)
+        in_force[n_in_force++] = "landlock";
+    else
+        missing[n_missing++] = "landlock";
+    for (size_t i = 0; i < ELEMENTS_OF(limits); i++) {
+        if (controllers & limits[i].controller)
+            in_force[n_in_force++] = limits[i].name;
+        else
+            missing[n_missing++] = limits[i].name;
+    }
+    in_force[n_in_force] = NULL;
+    missing[n_missing] = NULL;
+    return bus_dict_add_strings(dict, "sandbox-layers", in_force) &&
+           bus_dict_add_strings(dict, "sandbox-missing", missing);
+}
+
 static bool append_capabilities(const Daemon *daemon, DBusMessageIter *arguments)
 {
     static const char *const back_ends[] = { "qemu", NULL };
-    static const char *const layers[] = { "own-uid",    "no-capabilities", "no-new-privileges",
-                                          "empty-root", "namespaces",      "limits",
-                                          "seccomp",    "qemu-sandbox",    "landlock",
-                                          NULL };
-    const size_t n_layers = ELEMENTS_OF(layers) - 1;
-    /* The last one is the kernel's to have. */
-    const char *in_force[ELEMENTS_OF(layers)], *missing[3];
-    bool has_landlock = landlock_get_abi() > 0;
-    size_t n_missing = 0;
     BusDict dict;
-
-    memcpy(in_force, layers, sizeof(layers));
-    if (!has_landlock) {
-        in_force[n_layers - 1] = NULL;
-        missing[n_missing++] = "landlock";
-    }
-    missing[n_missing++] = "cgroup";
-    missing[n_missing] = NULL;
 
     return bus_dict_open(&dict, arguments) &&
            bus_dict_add_string(&dict, "version", PACKAGE_VERSION) &&
@@ -258,9 +281,8 @@ static bool append_capabilities(const Daemon *daemon, DBusMessageIter *arguments
            bus_dict_add_strings(&dict, "vmm-back-ends", back_ends) &&
            bus_dict_add_string(&dict, "vsock", "user") &&
            bus_dict_add_u64(&dict, "memory", daemon->host_memory_bytes) &&
-           bus_dict_add_u32(&dict, "cpus", daemon->host_cpus) &&
-           bus_dict_add_strings(&dict, "sandbox-layers", in_force) &&
-           bus_dict_add_strings(&dict, "sandbox-missing", missing) && bus_dict_close(&dict);
+           bus_dict_add_u32(&dict, "cpus", daemon->host_cpus) && append_layers(&dict) &&
+           bus_dict_close(&dict);
 }
 
 static int on_get_capabilities(void *object, BusCall *call, Error *error)

@@ -59,7 +59,11 @@ static void set_denial(const char *process, const char *call, DeathRecord *recor
 static void judge_unsaid(const DeathFacts *facts, DeathRecord *record)
 {
     record->initiator = INITIATOR_HOST;
-    if (facts->cause.set) {
+    if (facts->oom) {
+        record->reason = DEATH_OOM;
+        record->initiator = INITIATOR_LIMIT;
+        set_message(record, "the VM used more memory than its guest has and its VMM may need");
+    } else if (facts->cause.set) {
         record->reason = facts->cause.reason;
         record->initiator = facts->cause.initiator;
         set_message(record, facts->cause.message);
@@ -84,6 +88,7 @@ void death_judge(const DeathFacts *facts,
     set_exit(facts, record);
     record->payload_exit_code = facts->guest.exit_code;
     record->payload_signal = facts->guest.signal;
+    record->oom = facts->oom;
     record->initiator = facts->stop_initiator != 0 ? facts->stop_initiator : INITIATOR_GUEST;
 
     if (facts->denial.process[0] != '\0') {

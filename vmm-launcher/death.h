@@ -36,6 +36,7 @@ typedef struct GuestReport {
 /* What is known about a VM when it has died. */
 typedef struct DeathFacts {
     bool running;                  /* the vCPUs were released once */
+    bool oom;                      /* the kernel killed something of it for want of memory */
     DeathInitiator stop_initiator; /* of an orderly stop; 0: none was asked for */
     EndCause cause;
     Denial denial;

@@ -34,6 +34,7 @@
 #include "vmm-launcher/output.h"
 #include "vmm-launcher/stub.h"
 #include "vmm-launcher/supervisor.h"
+#include "vmm-launcher/vm-cgroup.h"
 #include "vmm-launcher/vm-uid.h"
 
 #define LAUNCH_TIMEOUT_SEC 30
@@ -41,6 +42,8 @@
 /* Threads of a VM besides its vCPUs: QEMU's block layer takes up to 64, and there are a dozen
  * others and the other processes. */
 #define THREADS_BASE 128
+/* Processors that a VM may keep busy besides its vCPUs: its disks' and vsock's work. */
+#define CPUS_BESIDES_VCPUS 1
 
 typedef enum Policy {
     POLICY_VMM,
@@ -58,8 +61,9 @@ typedef struct Launch {
     int uid_lock;
     bool use_kvm;
     dev_t kvm_device;
-    const TemplateOptions *template_options;
+    const LaunchOptions *options;
     Box box;
+    VmCgroup cgroup;
     SeccompPolicy *policies[POLICY_MAX];
     const char *kernel, *initrd, *bootloader; /* paths in the box, or NULL */
     VmmCommand vmm;
@@ -231,7 +235,7 @@ static int add_boot_files(Launch *launch, Error *error)
 /* Everything of the box that root prepares. */
 static int prepare_box(Launch *launch, Error *error)
 {
-    int r = box_prepare(&launch->box, launch->template_options, launch->use_kvm, error);
+    int r = box_prepare(&launch->box, &launch->options->template, launch->use_kvm, error);
     if (r < 0)
         return r;
     layer_kill_point();
@@ -244,6 +248,23 @@ static int prepare_box(Launch *launch, Error *error)
             return r;
     }
     return box_close_files(&launch->box, error);
+}
+
+static int make_cgroup(Launch *launch, Error *error)
+{
+    const LaunchSpec *spec = &launch->request.spec;
+    const VmCgroupLimits limits = {
+        .memory_bytes =
+            spec->memory_bytes + launch->setup.backend->get_overhead_bytes(spec, launch->use_kvm),
+        .pids = THREADS_BASE + spec->cpus,
+        .cpus = spec->cpus + CPUS_BESIDES_VCPUS,
+        .has_device = launch->use_kvm,
+        .device = launch->kvm_device,
+    };
+
+    return launch->options->cgroup_name
+               ? vm_cgroup_make(launch->options->cgroup_name, &limits, &launch->cgroup, error)
+               : 0;
 }
 
 static int load_policies(Launch *launch, Error *error)
@@ -418,6 +439,10 @@ static int prepare(Launch *launch, Error *error)
     if (r < 0)
         return r;
     layer_kill_point();
+    r = make_cgroup(launch, error);
+    if (r < 0)
+        return r;
+    layer_kill_point();
     return build_commands(launch, error);
 }
 
@@ -462,6 +487,10 @@ static int start(Launch *launch, Error *error)
     const LaunchSpec *spec = &launch->request.spec;
     SupervisorSetup *setup = &launch->setup;
     const uint32_t threads_max = THREADS_BASE + spec->cpus;
+    /* Opened out here: the cgroup of the VM may open no device. */
+    _cleanup_close_ int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null_fd < 0)
+        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot open /dev/null");
     const StubPlan plan = {
         .commands = { [STUB_VMM] = { .command = &launch->vmm,
                                      .policy = launch->policies[POLICY_VMM],
@@ -473,12 +502,13 @@ static int start(Launch *launch, Error *error)
                                               .threads_max = threads_max } },
         .box = &launch->box,
         .policy = launch->policies[POLICY_STUB],
+        .null_fd = null_fd,
         .stderr_fd = launch->stderr_write,
         .report_fd = launch->stub_report_write,
         .kill_fd = spec->stub_socket == LAUNCH_SPEC_NO_FD ? -EBADF
                                                           : launch->request.fds[spec->stub_socket],
         .uid_lock_fd = launch->uid_lock,
-        .cgroup_fd = -EBADF,
+        .cgroup_fd = launch->cgroup.directory,
         .uid = launch->uid,
     };
 
@@ -486,6 +516,8 @@ static int start(Launch *launch, Error *error)
     if (r < 0)
         return r;
     layer_kill_point();
+    setup->cgroup_kill = launch->cgroup.kill;
+    setup->memory_events = launch->cgroup.memory_events;
     setup->uid = launch->uid;
     setup->sealed_policy = launch->policies[POLICY_SUPERVISOR_SEALED];
     for (size_t i = 0; i < STUB_PROGRAM_MAX; i++)
@@ -522,6 +554,7 @@ static void release_vm_ends(Launch *launch)
     launch->stub_report_write = fd_close(launch->stub_report_write);
     fd_close_many(launch->request.fds, launch->request.n_fds);
     box_deinit(&launch->box);
+    launch->cgroup.directory = fd_close(launch->cgroup.directory);
 }
 
 static void launch_deinit(Launch *launch)
@@ -535,6 +568,7 @@ static void launch_deinit(Launch *launch)
     };
 
     release_vm_ends(launch);
+    vm_cgroup_deinit(&launch->cgroup);
     for (size_t i = 0; i < ELEMENTS_OF(fds); i++)
         *fds[i] = fd_close(*fds[i]);
     fd_close_many(setup->disk_locks, setup->n_disk_locks);
@@ -606,13 +640,14 @@ static int leave_surroundings(Error *error)
     return 0;
 }
 
-int launch_serve(int connection, const TemplateOptions *options)
+int launch_serve(int connection, const LaunchOptions *options)
 {
     _cleanup_(error_clear) Error error = ERROR_INIT;
     _cleanup_(launch_deinit) Launch launch = {
         .connection = connection,
-        .template_options = options,
+        .options = options,
         .box = BOX_INIT,
+        .cgroup = VM_CGROUP_INIT,
         .uid_lock = -EBADF,
         .stderr_write = -EBADF,
         .stub_report_write = -EBADF,
@@ -630,7 +665,9 @@ int launch_serve(int connection, const TemplateOptions *options)
                    .console_in = -EBADF,
                    .log = -EBADF,
                    .payload_out = -EBADF,
-                   .uid_lock = -EBADF },
+                   .uid_lock = -EBADF,
+                   .cgroup_kill = -EBADF,
+                   .memory_events = -EBADF },
     };
 
     if (geteuid() != 0)

@@ -5,5 +5,10 @@
 
 #include "vmm-launcher/template-root.h"
 
+typedef struct LaunchOptions {
+    TemplateOptions template;
+    const char *cgroup_name; /* of one to make; NULL when the service manager has, or nobody */
+} LaunchOptions;
+
 /* Serves @connection, which it takes, to the VM's end. Returns the exit status of the process. */
-int launch_serve(int connection, const TemplateOptions *options);
+int launch_serve(int connection, const LaunchOptions *options);

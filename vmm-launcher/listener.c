@@ -21,6 +21,7 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "common/spawn.h"
+#include "vmm-launcher/vm-cgroup.h"
 #include "vmm-launcher/vm-uid.h"
 
 #define GRACE_USEC UINT64_C(5000000)
@@ -28,20 +29,41 @@
 
 #define ARGUMENTS_MAX 16
 
+#define ENDED_MAX         64
+#define CGROUP_RETRY_USEC UINT64_C(20000)
+
 /* How long to wait for another listener to end. */
 #define LOCK_ATTEMPTS 20
 #define LOCK_RETRY_MS 50
+
+typedef struct Launcher {
+    struct Listener *listener;
+    uint64_t number;
+} Launcher;
 
 typedef struct Listener {
     sd_event *event;
     int directory;
     int lock;
-    sd_event_source *socket_io, *presence_io, *grace, *sigterm, *sigint;
+    sd_event_source *socket_io, *presence_io, *grace, *cgroup_retry, *sigterm, *sigint;
+    uint64_t ended[ENDED_MAX]; /* launches whose cgroups wait to be removed */
+    size_t n_ended;
     size_t n_launchers;
     size_t n_daemons;
     bool ending;                        /* a daemon has said that none will follow */
     char *arguments[ARGUMENTS_MAX + 1]; /* of a launcher */
+    char cgroup_option[sizeof("--cgroup=") + VM_CGROUP_NAME_SIZE]; /* one of them */
+    uint64_t n_launches;
 } Listener;
+
+static int on_cgroup_retry(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void retry_cgroups(Listener *listener)
+{
+    if (!listener->cgroup_retry)
+        (void)sd_event_add_time_relative(listener->event, &listener->cgroup_retry, CLOCK_MONOTONIC,
+                                         CGROUP_RETRY_USEC, 0, on_cgroup_retry, listener);
+}
 
 static int on_grace(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -53,7 +75,7 @@ static int on_grace(sd_event_source *source, uint64_t usec, void *userdata)
 static void check_idle(Listener *listener)
 {
     listener->grace = sd_event_source_disable_unref(listener->grace);
-    if (listener->n_launchers > 0 || listener->n_daemons > 0)
+    if (listener->n_launchers > 0 || listener->n_daemons > 0 || listener->n_ended > 0)
         return;
     if (listener->ending ||
         sd_event_add_time_relative(listener->event, &listener->grace, CLOCK_MONOTONIC, GRACE_USEC,
@@ -61,15 +83,50 @@ static void check_idle(Listener *listener)
         (void)sd_event_exit(listener->event, 0);
 }
 
-static int on_launcher_end(sd_event_source *source, const siginfo_t *info, void *userdata)
+static int remove_cgroup(uint64_t number)
+{
+    char name[VM_CGROUP_NAME_SIZE];
+
+    vm_cgroup_make_name(getpid(), number, name);
+    return vm_cgroup_remove(name);
+}
+
+static int on_cgroup_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
     Listener *listener = userdata;
+    size_t n_left = 0;
+
+    (void)source;
+    (void)usec;
+    listener->cgroup_retry = sd_event_source_disable_unref(listener->cgroup_retry);
+    for (size_t i = 0; i < listener->n_ended; i++) {
+        if (remove_cgroup(listener->ended[i]) == -EBUSY)
+            listener->ended[n_left++] = listener->ended[i];
+    }
+    listener->n_ended = n_left;
+    if (n_left > 0)
+        retry_cgroups(listener);
+    else
+        check_idle(listener);
+    return 0;
+}
+
+static int on_launcher_end(sd_event_source *source, const siginfo_t *info, void *userdata)
+{
+    Launcher *launcher = userdata;
+    Listener *listener = launcher->listener;
 
     if (info->si_code != CLD_EXITED)
         log_warning("launcher %d was ended by signal %d", info->si_pid, info->si_status);
+    /* One that is busy is removed when what is left in it is dead; one too many, by the next
+     * listener. */
+    if (remove_cgroup(launcher->number) == -EBUSY && listener->n_ended < ENDED_MAX) {
+        listener->ended[listener->n_ended++] = launcher->number;
+        retry_cgroups(listener);
+    }
     listener->n_launchers--;
     (void)sd_event_source_set_enabled(listener->socket_io, SD_EVENT_ON);
-    sd_event_source_disable_unref(source);
+    sd_event_source_disable_unref(source); /* and with it goes @launcher */
     check_idle(listener);
     return 0;
 }
@@ -82,6 +139,7 @@ static int make_arguments(Listener *listener, char *const *own)
 
     listener->arguments[n++] = (char *)(uintptr_t) "vmm-launcher";
     listener->arguments[n++] = (char *)(uintptr_t) "--connection-fd=3";
+    listener->arguments[n++] = listener->cgroup_option;
     for (; *own; own++) {
         bool passed_on = true;
 
@@ -98,8 +156,12 @@ static int make_arguments(Listener *listener, char *const *own)
     return 0;
 }
 
-static int spawn_launcher(const Listener *listener, int connection, pid_t *ret_pid)
+static int spawn_launcher(Listener *listener, int connection, pid_t *ret_pid)
 {
+    char name[VM_CGROUP_NAME_SIZE];
+
+    vm_cgroup_make_name(getpid(), ++listener->n_launches, name);
+    (void)snprintf(listener->cgroup_option, sizeof(listener->cgroup_option), "--cgroup=%s", name);
     return spawn_program("/proc/self/exe", listener->arguments, connection, ret_pid);
 }
 
@@ -119,12 +181,14 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
         return 0;
     }
 
-    int r = spawn_launcher(listener, connection, &pid);
+    _cleanup_free_ Launcher *launcher = malloc(sizeof(*launcher));
+    int r = launcher ? spawn_launcher(listener, connection, &pid) : -ENOMEM;
     if (r < 0) {
         log_error("cannot start a launcher: %s", strerror(-r));
         return 0;
     }
-    r = sd_event_add_child(listener->event, &child, pid, WEXITED, on_launcher_end, listener);
+    *launcher = (Launcher){ .listener = listener, .number = listener->n_launches };
+    r = sd_event_add_child(listener->event, &child, pid, WEXITED, on_launcher_end, launcher);
     if (r < 0) {
         log_error("cannot watch launcher %d: %s", pid, strerror(-r));
         (void)kill(pid, SIGKILL); /* ours, and not reaped: the pid is still its own */
@@ -132,6 +196,8 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
         return 0;
     }
     (void)sd_event_source_set_description(child, "launcher");
+    (void)sd_event_source_set_destroy_callback(child, free);
+    (void)TAKE_PTR(launcher);
     listener->n_launchers++;
     check_idle(listener);
     return 0;
@@ -280,7 +346,8 @@ static int set_up(Listener *listener, const ListenerOptions *options)
 static void tear_down(Listener *listener)
 {
     sd_event_source **const sources[] = { &listener->socket_io, &listener->presence_io,
-                                          &listener->grace, &listener->sigterm, &listener->sigint };
+                                          &listener->grace,     &listener->cgroup_retry,
+                                          &listener->sigterm,   &listener->sigint };
 
     for (size_t i = 0; i < ELEMENTS_OF(sources); i++)
         *sources[i] = sd_event_source_disable_unref(*sources[i]);
@@ -295,6 +362,7 @@ static void remove_files(const Listener *listener)
     (void)unlinkat(listener->directory, LISTENER_SOCKET, 0);
     (void)unlinkat(listener->directory, LISTENER_PRESENCE, 0);
     (void)unlinkat(listener->directory, LISTENER_LOCK, 0);
+    vm_cgroup_remove_leftovers();
     vm_uid_remove_lock_file();
 }
 
@@ -317,6 +385,7 @@ int listener_run(const ListenerOptions *options)
     int r = take_lock(&listener, options->directory);
     if (r == -EWOULDBLOCK)
         return 0;
+    vm_cgroup_remove_leftovers();
     make_template(options);
     if (r >= 0)
         r = set_up(&listener, options);

@@ -17,6 +17,7 @@ liblauncher_a_SOURCES = \
 	%D%/syscall-name.c %D%/syscall-name.h \
 	%D%/template-build.c %D%/template-build.h \
 	%D%/template-root.c %D%/template-root.h \
+	%D%/vm-cgroup.c %D%/vm-cgroup.h \
 	%D%/vm-uid.c %D%/vm-uid.h \
 	%D%/vmm-log.c %D%/vmm-log.h \
 	%D%/vmm.c %D%/vmm.h

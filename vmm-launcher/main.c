@@ -26,7 +26,7 @@ typedef struct Options {
     uint64_t user;
     uint64_t ready_fd; /* 0: none */
     const char *directory;
-    TemplateOptions template;
+    LaunchOptions launch;
     LayerOptions layers;
 } Options;
 
@@ -46,6 +46,7 @@ static void print_help(void)
          "      --policy-dir=DIR    the administrator's own seccomp policies\n"
          "                          (default: " DEFAULT_POLICY_DIR ")\n"
          "      --vmm-prefix=DIR    take the VMM from the packages unpacked in DIR\n"
+         "      --cgroup=NAME       make this cgroup for the VM: there is no service manager\n"
          "  -h, --help              show this help\n"
          "      --version           show the version");
 }
@@ -71,6 +72,7 @@ static int parse_options(int argc, char **argv, Options *options)
         CACHE_DIR,
         POLICY_DIR,
         VMM_PREFIX,
+        CGROUP,
         VERSION_OPTION
     };
     static const struct option table[] = {
@@ -81,6 +83,7 @@ static int parse_options(int argc, char **argv, Options *options)
         { "cache-dir", required_argument, NULL, CACHE_DIR },
         { "policy-dir", required_argument, NULL, POLICY_DIR },
         { "vmm-prefix", required_argument, NULL, VMM_PREFIX },
+        { "cgroup", required_argument, NULL, CGROUP },
         LAYER_OPTIONS{ "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, VERSION_OPTION },
         { NULL, 0, NULL, 0 },
@@ -102,13 +105,16 @@ static int parse_options(int argc, char **argv, Options *options)
             r = parse_number("ready-fd", optarg, INT32_MAX, &options->ready_fd);
             break;
         case CACHE_DIR:
-            options->template.cache_dir = optarg;
+            options->launch.template.cache_dir = optarg;
             break;
         case POLICY_DIR:
-            options->template.policy_dir = optarg;
+            options->launch.template.policy_dir = optarg;
             break;
         case VMM_PREFIX:
-            options->template.vmm_prefix = optarg;
+            options->launch.template.vmm_prefix = optarg;
+            break;
+        case CGROUP:
+            options->launch.cgroup_name = optarg;
             break;
         case 'h':
             print_help();
@@ -145,9 +151,9 @@ static void raise_descriptor_limit(void)
 
 int main(int argc, char **argv)
 {
-    Options options = { .template = { .cache_dir = DEFAULT_CACHE_DIR,
-                                      .policy_dir = DEFAULT_POLICY_DIR,
-                                      .vmm_prefix = "" } };
+    Options options = { .launch.template = { .cache_dir = DEFAULT_CACHE_DIR,
+                                             .policy_dir = DEFAULT_POLICY_DIR,
+                                             .vmm_prefix = "" } };
 
     fd_occupy_standard();
     log_set_max_level_from_environment();
@@ -161,13 +167,13 @@ int main(int argc, char **argv)
     raise_descriptor_limit();
     layer_configure(&options.layers);
     if (options.connection_fd != 0)
-        return launch_serve((int)options.connection_fd, &options.template);
+        return launch_serve((int)options.connection_fd, &options.launch);
 
     const ListenerOptions listener = {
         .directory = options.directory,
         .user = (uid_t)options.user,
         .ready_fd = options.ready_fd != 0 ? (int)options.ready_fd : -EBADF,
-        .template = options.template,
+        .template = options.launch.template,
         .launcher_arguments = argv + 1,
     };
     umask(0022);

@@ -16,6 +16,13 @@
 /* QEMU refuses a larger descriptor file. */
 #define VMDK_DESCRIPTOR_MAX (1U << 20)
 
+#define TCG_BUFFER_MIB_MIN 64
+#define TCG_BUFFER_MIB_MAX 512
+/* QEMU 7.2 takes 30 MiB of its own before the guest runs and up to 60 MiB with it, vsock-device and
+ * stub 1 MiB; the rest is room for block requests under way and for other versions. */
+#define OVERHEAD_BASE_MIB UINT64_C(192)
+#define OVERHEAD_CPU_MIB  UINT64_C(8)
+
 /* Adds "-option value"; gathers the first failure in *@r. */
 #define ADD(option, ...)                                 \
     do {                                                 \
@@ -24,6 +31,26 @@
         if (*r >= 0)                                     \
             *r = vmm_command_add(command, __VA_ARGS__);  \
     } while (0)
+
+/* TCG keeps translated code in a buffer, and begins anew when it is full. QEMU's own choice is up
+ * to 1 GiB; a booted Linux guest of 128 MiB fills 30 MiB. */
+static uint64_t get_tcg_buffer_mib(const LaunchSpec *spec)
+{
+    uint64_t half_mib = spec->memory_bytes / BYTES_PER_MIB / 2;
+
+    return half_mib < TCG_BUFFER_MIB_MIN   ? TCG_BUFFER_MIB_MIN
+           : half_mib > TCG_BUFFER_MIB_MAX ? TCG_BUFFER_MIB_MAX
+                                           : half_mib;
+}
+
+uint64_t qemu_get_overhead_bytes(const LaunchSpec *spec, bool use_kvm)
+{
+    /* Page tables of all processes that map the guest's memory, and what the kernel keeps of it. */
+    uint64_t overhead = OVERHEAD_BASE_MIB * BYTES_PER_MIB + spec->memory_bytes / 64 +
+                        spec->cpus * (OVERHEAD_CPU_MIB * BYTES_PER_MIB);
+
+    return use_kvm ? overhead : overhead + get_tcg_buffer_mib(spec) * BYTES_PER_MIB;
+}
 
 static int give(VmmCommand *command, int *fd, int *r)
 {
@@ -51,8 +78,11 @@ static void add_machine(VmmCommand *command, const VmmMachine *machine, int *r)
         *r = vmm_command_add(command, "-S");
     ADD("-name", "%s", spec->id);
     ADD("-display", "none");
-    ADD("-machine", "q35,accel=%s,memory-backend=ram,dump-guest-core=off,usb=off",
-        machine->use_kvm ? "kvm" : "tcg");
+    ADD("-machine", "q35,memory-backend=ram,dump-guest-core=off,usb=off");
+    if (machine->use_kvm)
+        ADD("-accel", "kvm");
+    else
+        ADD("-accel", "tcg,tb-size=%" PRIu64, get_tcg_buffer_mib(spec));
     /* TCG runs "rep movsb" byte by byte, which is what Linux copies with where the processor says
      * that it is fast. Without, guests copy two to four times as fast. */
     ADD("-cpu", "%s", machine->use_kvm ? "host" : "max,-erms,-fsrm");

@@ -352,6 +352,7 @@ static int find_signal(const char *last_lines)
 const VmmBackend vmm_backend_qemu = {
     .name = "qemu",
     .path = TEMPLATE_VMM,
+    .get_overhead_bytes = qemu_get_overhead_bytes,
     .build_command = qemu_build_command,
     .control_new = control_new,
     .control_free = control_free,

@@ -6,3 +6,6 @@
 #include "vmm-launcher/vmm.h"
 
 int qemu_build_command(VmmMachine *machine, VmmCommand *command, Error *error);
+
+/* VmmBackend.get_overhead_bytes. */
+uint64_t qemu_get_overhead_bytes(const LaunchSpec *spec, bool use_kvm);

@@ -100,16 +100,18 @@ static _Noreturn void fail(int start_fd, StubProgram program, StartStep step, in
 /* Puts the command's descriptors to their numbers, standard ones included, @exec_fd to its own, and
  * @start_fd, close-on-exec, behind the command's; closes all others. Returns the new number of
  * @start_fd. All are copied out of the way first: a number to be taken may be another's source. */
-static int place_descriptors(
-    const VmmCommand *command, int null_fd, int stderr_fd, int exec_fd, int start_fd)
+static int place_descriptors(const VmmCommand *command,
+                             const StubPlan *plan,
+                             int exec_fd,
+                             int start_fd)
 {
     int staged[VMM_FDS_MAX];
     int last = VMM_FIRST_FD + (int)command->n_fds;
 
     if (dup3(exec_fd, STUB_EXEC_FD, O_CLOEXEC) < 0)
         return -errno;
-    int staged_null = fcntl(null_fd, F_DUPFD_CLOEXEC, last + 1);
-    int staged_stderr = fcntl(stderr_fd, F_DUPFD_CLOEXEC, last + 1);
+    int staged_null = fcntl(plan->null_fd, F_DUPFD_CLOEXEC, last + 1);
+    int staged_stderr = fcntl(plan->stderr_fd, F_DUPFD_CLOEXEC, last + 1);
     int staged_start = fcntl(start_fd, F_DUPFD_CLOEXEC, last + 1);
     if (staged_null < 0 || staged_stderr < 0 || staged_start < 0)
         return -errno;
@@ -158,8 +160,10 @@ static int limit_program(const StubCommand *command)
     return 0;
 }
 
-static _Noreturn void run_program(
-    const StubPlan *plan, StubProgram program, int null_fd, int exec_fd, int start_fd)
+static _Noreturn void run_program(const StubPlan *plan,
+                                  StubProgram program,
+                                  int exec_fd,
+                                  int start_fd)
 {
     /* Nothing of the caller's environment; what QEMU would look up late is said here. */
     char *const environment[] = { (char[]){ "LC_ALL=C" }, (char[]){ "TZ=UTC0" },
@@ -172,7 +176,7 @@ static _Noreturn void run_program(
     if (signal(SIGPIPE, SIG_DFL) == SIG_ERR || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
         fail(start_fd, program, STEP_SIGNALS, errno);
 
-    int placed = place_descriptors(command->command, null_fd, plan->stderr_fd, exec_fd, start_fd);
+    int placed = place_descriptors(command->command, plan, exec_fd, start_fd);
     if (placed < 0)
         fail(start_fd, program, STEP_DESCRIPTORS, -placed);
     int r = limit_program(command);
@@ -323,10 +327,9 @@ static _Noreturn void stub_main(const StubPlan *plan, int start_fd)
     sigset_t signals;
 
     sigfillset(&signals);
-    int signal_fd = -EBADF, null_fd = -EBADF;
+    int signal_fd = -EBADF;
     if (sigprocmask(SIG_SETMASK, &signals, NULL) < 0 ||
-        (signal_fd = signalfd(-1, &signals, SFD_CLOEXEC)) < 0 ||
-        (null_fd = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
+        (signal_fd = signalfd(-1, &signals, SFD_CLOEXEC)) < 0)
         fail(start_fd, STUB_PROGRAM_MAX, STEP_SIGNALS, errno);
     (void)prctl(PR_SET_NAME, "vm-stub");
     enter_box(plan, start_fd, exec_fds);
@@ -336,7 +339,7 @@ static _Noreturn void stub_main(const StubPlan *plan, int start_fd)
         if (pids[program] < 0)
             fail(start_fd, program, STEP_FORK, errno);
         if (pids[program] == 0)
-            run_program(plan, program, null_fd, exec_fds[program], start_fd);
+            run_program(plan, program, exec_fds[program], start_fd);
     }
 
     fd_close_all_but(keep, ELEMENTS_OF(keep), signal_fd);

@@ -37,6 +37,7 @@ typedef struct StubPlan {
     StubCommand commands[STUB_PROGRAM_MAX];
     const Box *box;
     const SeccompPolicy *policy; /* of the stub */
+    int null_fd;                 /* standard input of the programs */
     int stderr_fd;               /* standard output and error of the programs */
     int report_fd;               /* SOCK_SEQPACKET: the supervisor has the other end */
     int kill_fd;                 /* a listening socket, or negative */

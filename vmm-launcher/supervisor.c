@@ -38,6 +38,7 @@
 #include "vmm-launcher/output.h"
 #include "vmm-launcher/stub.h"
 #include "vmm-launcher/syscall-name.h"
+#include "vmm-launcher/vm-cgroup.h"
 #include "vmm-launcher/vmm-log.h"
 
 #define USEC_PER_MSEC UINT64_C(1000)
@@ -169,6 +170,9 @@ static int dispatch_plain(Supervisor *supervisor, VmEvent event)
 /* The end of pid 1 is the end of its namespace. */
 static void kill_stub(Supervisor *supervisor)
 {
+    /* Together with whatever may have left it, should there be a way. */
+    if (supervisor->setup->cgroup_kill >= 0)
+        (void)!write(supervisor->setup->cgroup_kill, "1", 1);
     (void)syscall(SYS_pidfd_send_signal, supervisor->setup->processes.pidfd, SIGKILL, NULL, 0);
 }
 
@@ -239,6 +243,7 @@ static void conclude(Supervisor *supervisor)
     read_stderr(supervisor);
     read_console(supervisor);
     fill_record(supervisor, record);
+    supervisor->facts.oom = vm_cgroup_had_oom(supervisor->setup->memory_events);
 
     death_judge(&supervisor->facts, end, supervisor->setup->backend, record);
 

@@ -18,6 +18,8 @@ typedef struct SupervisorSetup {
     GuardProgram programs[STUB_PROGRAM_MAX];
     const SeccompPolicy *sealed_policy; /* of the supervisor from the seal on */
     uid_t uid;                          /* the VM's */
+    int cgroup_kill;                    /* see VmCgroup; lent */
+    int memory_events;                  /* the same */
     int stub_report;
     int control;
     int console;

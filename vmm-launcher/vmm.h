@@ -73,6 +73,8 @@ typedef struct VmmBackend {
     const char *name;
     const char *path; /* of the VMM, in the box: the launcher starts nothing else */
 
+    /* What the VM's processes may need besides the guest's memory. */
+    uint64_t (*get_overhead_bytes)(const LaunchSpec *spec, bool use_kvm);
     int (*build_command)(VmmMachine *machine, VmmCommand *command, Error *error);
 
     /* Takes @fd; @handlers outlives the result. */

@@ -3,6 +3,7 @@
 
 Waits are for events, with a deadline generous enough for a machine under load.
 """
+import glob
 import json
 import os
 import pwd
@@ -213,6 +214,9 @@ class Host:
             left += [os.path.join(directory, name) for name in names + file_names
                      if os.path.join(directory, name) not in (f'{self.runtime_dir}/vm',
                                                               f'{self.runtime_dir}/launcher')]
+        left += [path for pid in self.listener_pids()
+                 for root in ('/sys/fs/cgroup', '/sys/fs/cgroup/*')
+                 for path in glob.glob(f'{root}/virtualizationd/vm-{pid}-*')]
         with open('/proc/mounts', encoding='utf-8') as file:
             left += [line.strip() for line in file if self.directory in line]
         return left

@@ -153,7 +153,7 @@ def test_capabilities_name_the_layers(suite):
         layers = set(capabilities['sandbox-layers'])
         missing = set(capabilities['sandbox-missing'])
         assert {'own-uid', 'empty-root', 'namespaces', 'seccomp', 'limits'} <= layers, layers
-        assert not layers & missing and layers | missing >= {'landlock', 'cgroup'}
+        assert not layers & missing and layers | missing >= {'landlock', 'cgroup-memory'}
     finally:
         assert not host.close()[1]
 

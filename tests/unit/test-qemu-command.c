@@ -125,8 +125,8 @@ static void machine_is_what_the_spec_says(void **state)
     assert_true(has(fixture, "-m", "512M"));
     assert_true(has(fixture, "-object", "memory-backend-memfd,id=ram,size=512M,share=on"));
     assert_true(has(fixture, "-cpu", "max,-erms,-fsrm"));
-    assert_true(
-        has(fixture, "-machine", "q35,accel=tcg,memory-backend=ram,dump-guest-core=off,usb=off"));
+    assert_true(has(fixture, "-machine", "q35,memory-backend=ram,dump-guest-core=off,usb=off"));
+    assert_true(has(fixture, "-accel", "tcg,tb-size=256"));
     assert_true(has(fixture, "-append", "console=ttyS0 a=b,c"));
     assert_true(has(fixture, "-sandbox",
                     "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
@@ -139,8 +139,22 @@ static void kvm_brings_the_hosts_cpu(void **state)
     fixture->machine.use_kvm = true;
     build(fixture);
     assert_true(has(fixture, "-cpu", "host"));
-    assert_true(
-        has(fixture, "-machine", "q35,accel=kvm,memory-backend=ram,dump-guest-core=off,usb=off"));
+    assert_true(has(fixture, "-accel", "kvm"));
+}
+
+static void overhead_grows_with_the_machine(void **state)
+{
+    LaunchSpec spec = ((Fixture *)*state)->spec;
+    const uint64_t mib = 1 << 20;
+
+    assert_int_equal(qemu_get_overhead_bytes(&spec, true), (192 + 512 / 64 + 3 * 8) * mib);
+    assert_int_equal(qemu_get_overhead_bytes(&spec, false), (192 + 512 / 64 + 3 * 8 + 256) * mib);
+    spec.memory_bytes = mib; /* the smallest buffer of TCG */
+    assert_int_equal(qemu_get_overhead_bytes(&spec, false),
+                     qemu_get_overhead_bytes(&spec, true) + 64 * mib);
+    spec.memory_bytes = 16384 * mib; /* and the largest */
+    assert_int_equal(qemu_get_overhead_bytes(&spec, false),
+                     qemu_get_overhead_bytes(&spec, true) + 512 * mib);
 }
 
 static void descriptors_move_into_the_command_in_order(void **state)
@@ -265,6 +279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(machine_is_what_the_spec_says, setup, teardown),
         cmocka_unit_test_setup_teardown(kvm_brings_the_hosts_cpu, setup, teardown),
+        cmocka_unit_test_setup_teardown(overhead_grows_with_the_machine, setup, teardown),
         cmocka_unit_test_setup_teardown(descriptors_move_into_the_command_in_order, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(bootloader_stands_in_place_of_a_kernel, setup, teardown),
