@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,15 @@ static int lock_bytes(int fd, uint32_t start, uint32_t count)
     return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
 }
 
+static int unlock_byte(int fd, uint32_t offset)
+{
+    struct flock lock = {
+        .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = (off_t)offset, .l_len = 1
+    };
+
+    return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
+}
+
 /* Whether @fd still is the file of that name: it is removed when it is idle. */
 static bool is_current(int fd)
 {
@@ -28,6 +38,16 @@ static bool is_current(int fd)
 
     return fstat(fd, &opened) == 0 && stat(LOCK_FILE, &named) == 0 &&
            opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+/* Whether a process of @uid is left: the lock of a VM's supervisor and stub may be gone a moment
+ * before the kernel has cleared the rest of the pid namespace away. */
+static int uid_is_in_use(uid_t uid)
+{
+    errno = 0;
+    if (getpriority(PRIO_USER, uid) < 0 && errno != 0) /* a priority may be negative, too */
+        return errno == ESRCH ? 0 : -errno;
+    return 1;
 }
 
 /* A lock on a free byte of @fd from @start on: its offset, -EAGAIN when all are taken, or -ESTALE
@@ -38,9 +58,16 @@ static int lock_free_byte(int fd, uint32_t start)
         uint32_t offset = (start + i) % VM_UID_COUNT;
 
         int r = lock_bytes(fd, offset, 1);
+        if (r == -EAGAIN || r == -EACCES)
+            continue;
         if (r >= 0)
+            r = uid_is_in_use(VM_UID_MIN + offset);
+        if (r < 0)
+            return r;
+        if (r == 0)
             return is_current(fd) ? (int)offset : -ESTALE;
-        if (r != -EAGAIN && r != -EACCES)
+        r = unlock_byte(fd, offset);
+        if (r < 0)
             return r;
     }
     return is_current(fd) ? -EAGAIN : -ESTALE;

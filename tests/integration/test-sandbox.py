@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The sandbox around real guests: denied calls are told, policies can be an administrator's own."""
+import fcntl
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -11,7 +13,8 @@ import tempfile
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
-from harness import Host, MANAGER, NAME, ROOT, Suite  # noqa: E402
+from harness import (Host, MANAGER, NAME, ROOT, Suite, UID_COUNT, UID_MIN, processes,  # noqa: E402
+                     wait_until)
 
 POLICIES = os.path.join(os.environ['top_srcdir'], 'policy', 'seccomp')
 
@@ -144,6 +147,42 @@ def test_two_vcpus_need_no_call_of_the_start_after_the_seal(suite):
         assert record['reason'] == 'shutdown', record
     finally:
         assert not host.close()[1]
+
+
+def test_a_uid_with_a_process_left_is_not_used_again(suite):
+    """In a mount namespace with a lock file of its own, whose uids are all taken but one."""
+    name = 'test_a_uid_with_a_process_left_is_not_used_again'
+    if 'OWN_RUN' not in os.environ:
+        subprocess.run(['unshare', '--mount', '--propagation=private', 'sh', '-c',
+                        'mount -t tmpfs tmpfs /run && exec "$0" "$@"', sys.executable, __file__],
+                       env=dict(os.environ, OWN_RUN='1', TESTS_ONLY=name), check=True,
+                       stdout=subprocess.DEVNULL)
+        return
+    lock = os.open('/run/virtualizationd-uids.lock', os.O_RDWR | os.O_CREAT, 0o600)
+    free = 1234
+    for start, length in ((0, free), (free + 1, UID_COUNT - free - 1)):
+        fcntl.fcntl(lock, fcntl.F_OFD_SETLK,
+                    struct.pack('hhqqi4x', fcntl.F_WRLCK, os.SEEK_SET, start, length, 0))
+    left = subprocess.Popen(['setpriv', f'--reuid={UID_MIN + free}', '--clear-groups', 'sleep',
+                             '1000'])
+    host = Host(suite.build)
+    try:
+        wait_until(lambda: processes()[left.pid][0] == UID_MIN + free, 'the process of that uid')
+        try:
+            host.create(*host.config(host.payload('probe'), 'probe=exit:0'), start=True)
+            raise AssertionError('started')
+        except dbus.DBusException as problem:
+            assert 'all 4096 uids for VMs are taken' in problem.get_dbus_message(), problem
+        left.kill()
+        left.wait()
+        vm = host.create(*host.config(host.payload('probe'), 'probe=exit:0'), start=True)
+        assert vm.death()['reason'] == 'shutdown'
+    finally:
+        left.kill()
+        left.wait()
+        remaining = host.close()[1]
+        os.close(lock)
+        assert not remaining, remaining
 
 
 def test_capabilities_name_the_layers(suite):
