@@ -59,6 +59,10 @@ size_t supervisor_message_encode(const SupervisorMessage *message,
         byte_writer_put_le32(&writer, message->id);
         byte_writer_put_le32(&writer, message->value);
         break;
+    case SUPERVISOR_INITIALIZE_PARTITION:
+        byte_writer_put_le32(&writer, message->value);
+        byte_writer_put_le64(&writer, message->size);
+        break;
     case SUPERVISOR_REFUSED:
         byte_writer_put_le32(&writer, message->error_kind);
         put_text(&writer, message->text);
@@ -182,6 +186,10 @@ static int get_body(ByteReader *reader, SupervisorMessage *message)
         if (byte_reader_get_le32(reader, &message->id) < 0)
             return -EBADMSG;
         return byte_reader_get_le32(reader, &message->value);
+    case SUPERVISOR_INITIALIZE_PARTITION:
+        if (byte_reader_get_le32(reader, &message->value) < 0)
+            return -EBADMSG;
+        return byte_reader_get_le64(reader, &message->size);
     case SUPERVISOR_REFUSED:
         if (get_u32(reader, ERROR_FAILED, ERROR_KIND_MAX - 1, &kind) < 0)
             return -EBADMSG;

@@ -28,6 +28,10 @@ typedef enum SupervisorMessageType {
     SUPERVISOR_SUSPEND = 5, /* no vCPU runs */
     SUPERVISOR_RESUME = 6,
     SUPERVISOR_CONNECT = 7, /* connects the stream socket it carries to guest port @value; @id */
+    /* In place of LAUNCH: makes the file that it carries a new writable partition image of @size bytes
+     * and the PartitionType @value. Answered by ACCEPTED when it is done, or REFUSED; then the
+     * connection ends. */
+    SUPERVISOR_INITIALIZE_PARTITION = 8,
     /* Up. */
     SUPERVISOR_ACCEPTED = 16,  /* the spec is good; events follow */
     SUPERVISOR_REFUSED = 17,   /* @error_kind and @text; nothing was started */
@@ -61,6 +65,7 @@ typedef struct SupervisorMessage {
     SupervisorMessageType type;
     uint32_t id;
     uint32_t value;
+    uint64_t size;                      /* INITIALIZE_PARTITION */
     uint64_t time_usec;                 /* CLOCK_REALTIME: RUNNING and EVENT */
     uint64_t event_number;              /* EVENT and DIED */
     VmEvent event;                      /* EVENT; not VM_EVENT_DIED */

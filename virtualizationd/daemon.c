@@ -21,6 +21,7 @@
 #include "common/kvm.h"
 #include "common/log.h"
 #include "dbus/interfaces.h"
+#include "virtualizationd/disk-job.h"
 #include "virtualizationd/launcher.h"
 #include "virtualizationd/manager-interface.h"
 #include "virtualizationd/vm.h"
@@ -186,6 +187,8 @@ static int set_up(Daemon *daemon, Error *error)
 
 static void tear_down(Daemon *daemon)
 {
+    while (!LIST_EMPTY(&daemon->disk_jobs))
+        disk_job_free(LIST_FIRST(&daemon->disk_jobs));
     while (!LIST_EMPTY(&daemon->vms))
         vm_free(LIST_FIRST(&daemon->vms));
     bus_object_free(daemon->manager);

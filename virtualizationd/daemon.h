@@ -12,6 +12,7 @@
 #include "virtualizationd/settings.h"
 
 typedef struct Vm Vm;
+typedef struct DiskJob DiskJob;
 
 /* Supervisors and the bus take turns: priorities are strict, and neither may starve the other. */
 #define PRIORITY_BUS 0
@@ -31,6 +32,7 @@ typedef struct Daemon {
     BusService *bus;
     BusObject *manager;
     LIST_HEAD(, Vm) vms;
+    LIST_HEAD(, DiskJob) disk_jobs;
     CidPool cids;
     char *launcher_dir; /* of the listener */
     char *vms_dir;      /* a directory a living VM */

@@ -12,6 +12,7 @@ libvirtualizationd_a_SOURCES = \
 	%D%/vm-config.c %D%/vm-config.h \
 	%D%/vm-files.c %D%/vm-files.h \
 	%D%/vm-interface.c \
+	%D%/disk-job.c %D%/disk-job.h \
 	%D%/vm-launch.c %D%/vm-launch.h
 
 virtualizationd_libs = libvirtualizationd.a libbus.a libcomposite-disk.a libprotocol.a libcommon.a \

@@ -12,6 +12,7 @@
 #include "dbus/interfaces.h"
 #include "virtualizationd/bus-dict.h"
 #include "virtualizationd/daemon.h"
+#include "virtualizationd/disk-job.h"
 #include "virtualizationd/files-argument.h"
 #include "virtualizationd/vm.h"
 
@@ -156,6 +157,21 @@ static int on_create_vm(void *object, BusCall *call, Error *error)
     if (r < 0)
         vm_free(vm);
     return r;
+}
+
+static int on_initialize_writable_partition(void *object, BusCall *call, Error *error)
+{
+    const char *type;
+    dbus_uint64_t size;
+    int fd;
+
+    int r = check_create(bus_call_get_caller(call), error);
+    if (r < 0)
+        return r;
+    if (!dbus_message_get_args(bus_call_get_message(call), NULL, DBUS_TYPE_UNIX_FD, &fd,
+                               DBUS_TYPE_UINT64, &size, DBUS_TYPE_STRING, &type, DBUS_TYPE_INVALID))
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    return disk_job_initialize_partition(object, fd, size, type, call, error);
 }
 
 static int on_get_vm(void *object, BusCall *call, Error *error)
@@ -304,6 +320,7 @@ static int on_get_capabilities(void *object, BusCall *call, Error *error)
 
 static const BusMethod methods[] = {
     { "CreateVm", "sa{sh}a{sv}", "o", on_create_vm },
+    { "InitializeWritablePartition", "hts", "", on_initialize_writable_partition },
     { "GetVm", "s", "o", on_get_vm },
     { "ListVms", "b", "a(osssuu)", on_list_vms },
     { "GetCapabilities", "", "a{sv}", on_get_capabilities },

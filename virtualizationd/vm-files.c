@@ -208,6 +208,18 @@ static bool is_same_image(const VmFile *a, const VmFile *b)
     return a->status.st_dev == b->status.st_dev && a->status.st_ino == b->status.st_ino;
 }
 
+bool vm_files_use_image(const VmFiles *files, const struct stat *status)
+{
+    for (size_t i = 0; i < files->n_files; i++) {
+        const VmFile *file = &files->files[i];
+
+        if (file->use == VM_FILE_DISK && file->fd >= 0 && file->status.st_dev == status->st_dev &&
+            file->status.st_ino == status->st_ino)
+            return true;
+    }
+    return false;
+}
+
 const VmFile *vm_files_find_conflict(const VmFiles *files, const VmFiles *other)
 {
     for (size_t i = 0; i < files->n_files; i++) {

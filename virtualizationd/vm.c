@@ -288,6 +288,18 @@ Vm *vm_free(Vm *vm)
     return NULL;
 }
 
+const Vm *vm_find_image_user(const Daemon *daemon, const struct stat *status)
+{
+    Vm *vm;
+
+    LIST_FOREACH(vm, &daemon->vms, link)
+    {
+        if (vm_files_use_image(&vm->files, status))
+            return vm;
+    }
+    return NULL;
+}
+
 int vm_check_files(Vm *vm, Error *error)
 {
     Vm *other;

@@ -65,6 +65,9 @@ typedef struct VmRequest {
 /* Makes a VM in the state "not-started", without its files. The daemon's table owns it. */
 int vm_new(Daemon *daemon, const VmRequest *request, Vm **ret_vm, Error *error);
 
+/* The VM that has the file of this device and inode as an image, or NULL. */
+const Vm *vm_find_image_user(const Daemon *daemon, const struct stat *status);
+
 /* Ends it at once if it lives, and forgets it. */
 Vm *vm_free(Vm *vm);
 

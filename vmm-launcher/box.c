@@ -7,6 +7,7 @@
 #include <linux/keyctl.h>
 #include <linux/magic.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -62,24 +63,37 @@ static int make_files(bool with_device, int *ret_mount)
     return *ret_mount < 0 ? -errno : 0;
 }
 
-int box_prepare(Box *box, const TemplateOptions *options, bool with_device, Error *error)
+/* Takes a directory of the template as the root. */
+static int take_root(Box *box, const TemplateOptions *options, const char *path, Error *error)
 {
     int r = template_root_open(options, &box->template_directory, error);
     if (r < 0)
         return r;
-    box->root_tree =
-        open_tree(box->template_directory, "root", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    box->root_tree = open_tree(box->template_directory, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (box->root_tree < 0)
         return error_set_errno(error, ERROR_START_FAILED, errno, "cannot take the template root");
     r = set_attributes(box->root_tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
                        MOUNT_ATTR_NOEXEC);
     if (r < 0)
         return error_set_errno(error, ERROR_START_FAILED, r, "cannot protect the template root");
+    return 0;
+}
+
+int box_prepare(Box *box, const TemplateOptions *options, bool with_device, Error *error)
+{
+    int r = take_root(box, options, "root", error);
+    if (r < 0)
+        return r;
     r = make_files(with_device, &box->files);
     if (r < 0)
         return error_set_errno(error, ERROR_START_FAILED, r, "cannot make a place for files");
     box->has_device = with_device;
     return 0;
+}
+
+int box_prepare_empty(Box *box, const TemplateOptions *options, Error *error)
+{
+    return take_root(box, options, "root" TEMPLATE_EMPTY, error);
 }
 
 /* Whether nobody but root can change the bytes of the file, and everybody may read them. A file
@@ -175,7 +189,7 @@ int box_map_ids(pid_t pid, uid_t uid, gid_t gid)
 
 /* --- inside --- */
 
-int box_enter_session(void)
+static int enter_session(void)
 {
     static const char host_name[] = "vm";
 
@@ -203,7 +217,7 @@ static int open_sysctls(int *ret_fd)
     return *ret_fd < 0 ? -errno : 0;
 }
 
-int box_enter_root(const Box *box, int *ret_sysctl_fd)
+static int enter_root(const Box *box, int *ret_sysctl_fd)
 {
     char path[64];
 
@@ -214,7 +228,8 @@ int box_enter_root(const Box *box, int *ret_sysctl_fd)
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         move_mount(box->root_tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
         fchdir(box->root_tree) < 0 ||
-        move_mount(box->files, "", AT_FDCWD, &TEMPLATE_VM_FILES[1], MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        (box->files >= 0 &&
+         move_mount(box->files, "", AT_FDCWD, &TEMPLATE_VM_FILES[1], MOVE_MOUNT_F_EMPTY_PATH) < 0))
         return -errno;
     for (size_t i = 0; i < box->n_binds; i++) {
         (void)snprintf(path, sizeof(path), "%s/%s", &TEMPLATE_VM_FILES[1], box->binds[i].name);
@@ -227,28 +242,14 @@ int box_enter_root(const Box *box, int *ret_sysctl_fd)
     return 0;
 }
 
-int box_open_program(const Box *box, const char *path)
-{
-    char outside[64];
-    int fd;
-
-    if (layer_is_on(LAYER_MOUNTS)) {
-        fd = open(path, O_PATH | O_CLOEXEC);
-    } else {
-        (void)snprintf(outside, sizeof(outside), "root%s", path);
-        fd = openat(box->template_directory, outside, O_PATH | O_CLOEXEC);
-    }
-    return fd < 0 ? -errno : fd;
-}
-
-int box_enter_user_namespace(void)
+static int enter_user_namespace(void)
 {
     if (setgroups(0, NULL) < 0)
         return -errno;
     return layer_is_on(LAYER_NAMESPACES) && unshare(CLONE_NEWUSER) < 0 ? -errno : 0;
 }
 
-int box_forbid_namespaces(int sysctl_fd)
+static int forbid_namespaces(int sysctl_fd)
 {
     if (!layer_is_on(LAYER_NAMESPACES))
         return 0;
@@ -258,7 +259,7 @@ int box_forbid_namespaces(int sysctl_fd)
     return fd_write_all(fd, "0", 1);
 }
 
-int box_limit(void)
+static int set_limits(void)
 {
     static const struct {
         __rlimit_resource_t resource;
@@ -279,7 +280,7 @@ int box_limit(void)
     return 0;
 }
 
-int box_restrict_paths(const Box *box)
+static int restrict_paths(const Box *box)
 {
     const LandlockRule rules[] = {
         { "/", false },
@@ -288,4 +289,85 @@ int box_restrict_paths(const Box *box)
     };
 
     return layer_is_on(LAYER_LANDLOCK) ? landlock_restrict(rules) : 0;
+}
+
+const char *box_step_to_string(BoxStep step)
+{
+    static const char *const names[BOX_STEP_MAX] = {
+        [BOX_SESSION] = "make a session",
+        [BOX_ROOT] = "change the root directory",
+        [BOX_USER_NAMESPACE] = "enter a user namespace",
+        [BOX_MAP_IDS] = "map its uid",
+        [BOX_FORBID_NAMESPACES] = "forbid user namespaces",
+        [BOX_LIMITS] = "set the limits",
+        [BOX_DROP] = "drop privileges",
+        [BOX_LANDLOCK] = "set Landlock's rules",
+    };
+
+    return names[step];
+}
+
+static int drop(uid_t uid)
+{
+    int r = layer_drop_privileges(uid);
+    if (r < 0)
+        return r;
+    /* After the change of uid, which clears it. A parent that has died before is for the caller to
+     * notice. */
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
+}
+
+int box_enter(
+    const Box *box, uid_t uid, BoxWaitForMap wait_for_map, void *userdata, BoxStep *ret_step)
+{
+    _cleanup_close_ int sysctl_fd = -EBADF;
+    int r = 0;
+
+    for (BoxStep step = 0; r >= 0 && step < BOX_STEP_MAX; step++) {
+        *ret_step = step;
+        switch (step) {
+        case BOX_SESSION:
+            r = enter_session();
+            break;
+        case BOX_ROOT:
+            r = enter_root(box, &sysctl_fd);
+            break;
+        case BOX_USER_NAMESPACE:
+            r = enter_user_namespace();
+            break;
+        case BOX_MAP_IDS:
+            r = wait_for_map(userdata);
+            break;
+        case BOX_FORBID_NAMESPACES:
+            r = forbid_namespaces(sysctl_fd);
+            break;
+        case BOX_LIMITS:
+            r = set_limits();
+            break;
+        case BOX_DROP:
+            r = drop(uid);
+            break;
+        case BOX_LANDLOCK:
+            r = restrict_paths(box);
+            break;
+        case BOX_STEP_MAX:
+            break;
+        }
+        layer_kill_point();
+    }
+    return r;
+}
+
+int box_open_program(const Box *box, const char *path)
+{
+    char outside[64];
+    int fd;
+
+    if (layer_is_on(LAYER_MOUNTS)) {
+        fd = open(path, O_PATH | O_CLOEXEC);
+    } else {
+        (void)snprintf(outside, sizeof(outside), "root%s", path);
+        fd = openat(box->template_directory, outside, O_PATH | O_CLOEXEC);
+    }
+    return fd < 0 ? -errno : fd;
 }

@@ -28,7 +28,7 @@
 typedef struct Box {
     int template_directory; /* keeps the template there; see template_root_open() */
     int root_tree;          /* a detached, read-only mount of the template's root */
-    int files;              /* a detached mount of the VM's own files */
+    int files;              /* a detached mount of the VM's own files; negative: none */
     struct {
         const char *name;
         int tree; /* a detached mount of one file */
@@ -49,6 +49,9 @@ void box_deinit(Box *box);
 /* Prepares a box from the template root. @with_device: files may be devices. */
 int box_prepare(Box *box, const TemplateOptions *options, bool with_device, Error *error);
 
+/* Prepares a box whose root directory has nothing in it. */
+int box_prepare_empty(Box *box, const TemplateOptions *options, Error *error);
+
 /* Puts the file behind @fd at /vm/@name, which is a literal, for everybody to read: itself, if only
  * root can write it, or else a copy that nobody can change, of at most @size_max bytes. */
 int box_add_file(Box *box, const char *name, int fd, uint64_t size_max, Error *error);
@@ -62,27 +65,33 @@ int box_close_files(Box *box, Error *error);
 /* Maps @uid and @gid to themselves in the user namespace that process @pid has made. */
 int box_map_ids(pid_t pid, uid_t uid, gid_t gid);
 
-/* --- inside, from a single-threaded process; 0 or a negative errno --- */
+/* --- inside --- */
 
-/* New session and session keyring, no environment of the host's left. */
-int box_enter_session(void);
+/* The steps of going in, in their order. */
+typedef enum BoxStep {
+    BOX_SESSION,
+    BOX_ROOT,
+    BOX_USER_NAMESPACE,
+    BOX_MAP_IDS,
+    BOX_FORBID_NAMESPACES,
+    BOX_LIMITS,
+    BOX_DROP,
+    BOX_LANDLOCK,
+    BOX_STEP_MAX,
+} BoxStep;
 
-/* Changes the root directory. @ret_sysctl_fd is for box_forbid_namespaces(). */
-int box_enter_root(const Box *box, int *ret_sysctl_fd);
+/* What the step does, as the end of a sentence that begins with "cannot". */
+const char *box_step_to_string(BoxStep step);
 
-/* A descriptor to execute the program at @path in the box from. To be opened in here: Landlock
+/* Waits until somebody outside has called box_map_ids() for this process. */
+typedef int (*BoxWaitForMap)(void *userdata);
+
+/* Takes the calling process, which has one thread and is new in the namespaces of the box, into it,
+ * with @uid as its uid and gid. A negative errno, and the step in @ret_step, when one fails: then
+ * the process must end. */
+int box_enter(
+    const Box *box, uid_t uid, BoxWaitForMap wait_for_map, void *userdata, BoxStep *ret_step);
+
+/* A descriptor to execute the program at @path in the box from: to be opened in there, for Landlock
  * knows a file by the mount that it was opened through. */
 int box_open_program(const Box *box, const char *path);
-
-/* Leaves all groups and makes the user namespace; after it somebody outside has to call
- * box_map_ids() before anything else is done. */
-int box_enter_user_namespace(void);
-
-/* Allows no further user namespace in here. */
-int box_forbid_namespaces(int sysctl_fd);
-
-/* Limits that all programs of a VM have in common. */
-int box_limit(void);
-
-/* Allows reading and executing the box's files, and the device, and nothing else. */
-int box_restrict_paths(const Box *box);

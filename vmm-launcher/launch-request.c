@@ -14,20 +14,16 @@
 #define RECEIVE_TIMEOUT_MS 10000
 
 static int receive(int connection,
-                   SupervisorMessageType type,
+                   SupervisorMessage *ret_message,
                    int *fds,
                    size_t fds_capacity,
                    size_t *ret_n_fds,
-                   uint32_t *ret_value,
                    Error *error)
 {
     struct pollfd poll_fd = { .fd = connection, .events = POLLIN };
     uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
-    _cleanup_free_ SupervisorMessage *message = malloc(sizeof(*message));
     size_t size;
 
-    if (!message)
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
     if (poll(&poll_fd, 1, RECEIVE_TIMEOUT_MS) <= 0)
         return error_set(error, ERROR_TIMED_OUT, "no launch request came");
 
@@ -35,11 +31,10 @@ static int receive(int connection,
         fd_message_receive(connection, bytes, sizeof(bytes), &size, fds, fds_capacity, ret_n_fds);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot receive the launch request");
-    if (supervisor_message_decode(bytes, size, message) < 0 || message->type != type) {
+    if (supervisor_message_decode(bytes, size, ret_message) < 0) {
         fd_close_many(fds, *ret_n_fds);
         return error_set(error, ERROR_INVALID_ARGUMENT, "not a launch request");
     }
-    *ret_value = message->value;
     return 0;
 }
 
@@ -68,6 +63,10 @@ static int read_spec(int spec_fd, LaunchRequest *request, Error *error)
 
 static int receive_files(int connection, size_t n_fds, LaunchRequest *request, Error *error)
 {
+    _cleanup_free_ SupervisorMessage *message = malloc(sizeof(*message));
+
+    if (!message)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
     if (n_fds > LAUNCH_SPEC_FDS_MAX)
         return error_set(error, ERROR_INVALID_ARGUMENT, "a launch takes at most %d files",
                          LAUNCH_SPEC_FDS_MAX);
@@ -76,36 +75,57 @@ static int receive_files(int connection, size_t n_fds, LaunchRequest *request, E
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
 
     while (request->n_fds < n_fds) {
-        uint32_t announced;
         size_t received;
 
-        int r = receive(connection, SUPERVISOR_FILES, request->fds + request->n_fds,
-                        n_fds - request->n_fds, &received, &announced, error);
+        int r = receive(connection, message, request->fds + request->n_fds, n_fds - request->n_fds,
+                        &received, error);
         if (r < 0)
             return r;
         request->n_fds += received;
-        if (received == 0 || received != announced)
+        if (message->type != SUPERVISOR_FILES || received == 0 || received != message->value)
             return error_set(error, ERROR_INVALID_ARGUMENT, "files of the launch are missing");
     }
+    return 0;
+}
+
+static int take_partition_job(const SupervisorMessage *message, int *fd, LaunchRequest *request)
+{
+    request->fds = calloc(1, sizeof(int));
+    if (!request->fds)
+        return -ENOMEM;
+    request->kind = REQUEST_INITIALIZE_PARTITION;
+    request->fds[request->n_fds++] = take_fd(fd);
+    request->partition_type = message->value;
+    request->partition_size = message->size;
     return 0;
 }
 
 int launch_request_receive(int connection, LaunchRequest *ret_request, Error *error)
 {
     LaunchRequest request = { 0 };
-    _cleanup_close_ int spec_fd = -EBADF;
-    uint32_t announced;
+    _cleanup_free_ SupervisorMessage *message = malloc(sizeof(*message));
+    _cleanup_close_ int fd = -EBADF;
     size_t received;
 
-    int r = receive(connection, SUPERVISOR_LAUNCH, &spec_fd, 1, &received, &announced, error);
+    if (!message)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    int r = receive(connection, message, &fd, 1, &received, error);
     if (r < 0)
         return r;
     if (received != 1)
-        return error_set(error, ERROR_INVALID_ARGUMENT, "the launch request has no spec");
+        return error_set(error, ERROR_INVALID_ARGUMENT, "the launch request has no file");
 
-    r = receive_files(connection, announced, &request, error);
-    if (r >= 0)
-        r = read_spec(spec_fd, &request, error);
+    if (message->type == SUPERVISOR_INITIALIZE_PARTITION) {
+        r = take_partition_job(message, &fd, &request);
+        if (r < 0)
+            return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    } else if (message->type == SUPERVISOR_LAUNCH) {
+        r = receive_files(connection, message->value, &request, error);
+        if (r >= 0)
+            r = read_spec(fd, &request, error);
+    } else {
+        return error_set(error, ERROR_INVALID_ARGUMENT, "not a launch request");
+    }
     if (r < 0) {
         launch_request_deinit(&request);
         return r;

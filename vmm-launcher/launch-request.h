@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a launcher is asked for: the spec and its descriptors, received from the daemon. */
+/* What a launcher is asked for, received from the daemon: a VM by its spec and descriptors, or a
+ * job on one file. */
 #pragma once
 
 #include <stddef.h>
@@ -7,10 +8,18 @@
 #include "common/error.h"
 #include "protocol/launch-spec.h"
 
+typedef enum LaunchRequestKind {
+    REQUEST_VM,
+    REQUEST_INITIALIZE_PARTITION,
+} LaunchRequestKind;
+
 typedef struct LaunchRequest {
-    LaunchSpec spec;
-    int *fds; /* owned; by the spec's indexes */
+    LaunchRequestKind kind;
+    LaunchSpec spec; /* of a VM */
+    int *fds;        /* owned; by the spec's indexes, or the one file of the job */
     size_t n_fds;
+    uint32_t partition_type;
+    uint64_t partition_size;
 } LaunchRequest;
 
 /* Waits for the request on @connection, a few seconds at most. */

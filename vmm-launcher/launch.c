@@ -29,6 +29,8 @@
 #include "common/text.h"
 #include "protocol/supervisor-message.h"
 #include "vmm-launcher/box.h"
+#include "vmm-launcher/disk-worker.h"
+#include "vmm-launcher/image-lock.h"
 #include "vmm-launcher/launch-request.h"
 #include "vmm-launcher/layer.h"
 #include "vmm-launcher/output.h"
@@ -147,38 +149,6 @@ static int check_files(const Launch *launch, Error *error)
     return r;
 }
 
-/* Keeps others off an image: exclusively off one that the VM writes. The lock is on a description
- * of its own, so that the VMM has no way to release it. */
-static int lock_image(Launch *launch, int fd, bool writable, Error *error)
-{
-    /* Not the bytes that QEMU locks itself, among those of its kind (block/file-posix.c,
-     * RAW_LOCK_PERM_BASE and RAW_LOCK_SHARED_BASE). */
-    struct flock locks[] = {
-        { .l_whence = SEEK_SET, .l_start = 0, .l_len = 100 },
-        { .l_whence = SEEK_SET, .l_start = 300, .l_len = 0 /* to the end */ },
-    };
-    struct stat status;
-    _cleanup_close_ int locked = -EBADF;
-
-    if (fstat(fd, &status) < 0)
-        return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot look at a disk image");
-    if (!S_ISREG(status.st_mode) || memfd_is_sealed(fd))
-        return 0;
-    int r = fd_reopen(fd, writable ? O_RDWR : O_RDONLY, &locked);
-    if (r < 0)
-        return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot open a disk image anew");
-    for (size_t i = 0; i < ELEMENTS_OF(locks); i++) {
-        locks[i].l_type = writable ? F_WRLCK : F_RDLCK;
-        if (fcntl(locked, F_OFD_SETLK, &locks[i]) < 0)
-            return error_set(error, ERROR_IMAGE_BUSY,
-                             "a %s disk image (inode %ju) is in use by another process",
-                             writable ? "writable" : "read-only", (uintmax_t)status.st_ino);
-    }
-
-    launch->setup.disk_locks[launch->setup.n_disk_locks++] = take_fd(&locked);
-    return 0;
-}
-
 static int lock_images(Launch *launch, Error *error)
 {
     const LaunchSpec *spec = &launch->request.spec;
@@ -195,9 +165,11 @@ static int lock_images(Launch *launch, Error *error)
 
         for (size_t j = 0; j < disk->n_regions; j++) {
             int fd = launch->request.fds[disk->regions[j].fd_index];
-            int r = lock_image(launch, fd, disk->writable, error);
+            int *lock = &launch->setup.disk_locks[launch->setup.n_disk_locks];
+            int r = image_lock(fd, disk->writable, lock, error);
             if (r < 0)
                 return r;
+            launch->setup.n_disk_locks += *lock >= 0;
         }
     }
     return 0;
@@ -679,6 +651,13 @@ int launch_serve(int connection, const LaunchOptions *options)
     if (r >= 0)
         r = launch_request_receive(connection, &launch.request, &error);
     layer_kill_point();
+    if (r >= 0 && launch.request.kind == REQUEST_INITIALIZE_PARTITION) {
+        r = disk_worker_initialize_partition(&options->template, launch.request.fds[0],
+                                             launch.request.partition_type,
+                                             launch.request.partition_size, &error);
+        send_answer(connection, &error);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    }
     if (r >= 0)
         r = prepare(&launch, &error);
     if (r >= 0)

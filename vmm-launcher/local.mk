@@ -6,6 +6,8 @@ liblauncher_a_SOURCES = \
 	%D%/death.c %D%/death.h \
 	%D%/guard.c %D%/guard.h \
 	%D%/guest-link.c %D%/guest-link.h \
+	%D%/disk-worker.c %D%/disk-worker.h \
+	%D%/image-lock.c %D%/image-lock.h \
 	%D%/launch-request.c %D%/launch-request.h \
 	%D%/launch.c %D%/launch.h \
 	%D%/layer.h \
@@ -24,13 +26,13 @@ liblauncher_a_SOURCES = \
 
 pkglibexec_PROGRAMS += programs/vmm-launcher
 programs_vmm_launcher_SOURCES = %D%/main.c
-programs_vmm_launcher_LDADD = liblauncher.a libprotocol.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS)
+programs_vmm_launcher_LDADD = liblauncher.a libprotocol.a libcomposite-disk.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS)
 
 # The one of the escape tests: the same sources, and the code that leaves layers out. Not installed.
 check_PROGRAMS += programs/vmm-launcher-for-tests
 programs_vmm_launcher_for_tests_SOURCES = %D%/main.c %D%/layer.c $(liblauncher_a_SOURCES)
 programs_vmm_launcher_for_tests_CPPFLAGS = $(AM_CPPFLAGS) -DLAUNCHER_FOR_TESTS
-programs_vmm_launcher_for_tests_LDADD = libprotocol.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS)
+programs_vmm_launcher_for_tests_LDADD = libprotocol.a libcomposite-disk.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS)
 
 # Compiles seccomp policies, and alone has libseccomp: what runs VMs reads the finished programs.
 noinst_LIBRARIES += libseccomp-compile.a

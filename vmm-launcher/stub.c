@@ -27,42 +27,34 @@
 /* Descriptors that a program may have open besides those it is given, threefold. */
 #define STUB_FILES_BASE 256
 
+/* What a message tells: the box's steps, and then the stub's own. */
 typedef enum StartStep {
-    STEP_EXECUTING, /* no failure: exec is next */
-    STEP_MAP_IDS,   /* no failure: the stub waits for a byte */
+    STEP_EXECUTING = BOX_STEP_MAX, /* no failure: exec is next */
     STEP_SIGNALS,
-    STEP_SESSION,
-    STEP_ROOT,
     STEP_OPEN,
-    STEP_USER_NAMESPACE,
-    STEP_FORBID_NAMESPACES,
-    STEP_LIMITS,
-    STEP_DROP,
-    STEP_LANDLOCK,
     STEP_FORK,
     STEP_DESCRIPTORS,
+    STEP_LIMITS,
     STEP_SECCOMP,
     STEP_EXEC,
     STEP_MAX,
 } StartStep;
 
-static const char *const step_names[STEP_MAX] = {
-    [STEP_EXECUTING] = "execute",
-    [STEP_MAP_IDS] = "map its uid",
-    [STEP_SIGNALS] = "reset the signals",
-    [STEP_SESSION] = "make a session",
-    [STEP_ROOT] = "change the root directory",
-    [STEP_OPEN] = "open the program",
-    [STEP_USER_NAMESPACE] = "enter a user namespace",
-    [STEP_FORBID_NAMESPACES] = "forbid user namespaces",
-    [STEP_LIMITS] = "set the limits",
-    [STEP_DROP] = "drop privileges",
-    [STEP_LANDLOCK] = "set Landlock's rules",
-    [STEP_FORK] = "fork",
-    [STEP_DESCRIPTORS] = "place the descriptors",
-    [STEP_SECCOMP] = "load the seccomp policy",
-    [STEP_EXEC] = "execute the program",
-};
+static const char *step_to_string(uint32_t step)
+{
+    static const char *const names[STEP_MAX] = {
+        [STEP_EXECUTING] = "execute",
+        [STEP_SIGNALS] = "reset the signals",
+        [STEP_OPEN] = "open the program",
+        [STEP_FORK] = "fork",
+        [STEP_DESCRIPTORS] = "place the descriptors",
+        [STEP_LIMITS] = "set the limits",
+        [STEP_SECCOMP] = "load the seccomp policy",
+        [STEP_EXEC] = "execute the program",
+    };
+
+    return step < BOX_STEP_MAX ? box_step_to_string((BoxStep)step) : names[step];
+}
 
 static const char *const program_names[STUB_PROGRAM_MAX] = {
     [STUB_VMM] = "the VMM",
@@ -83,7 +75,7 @@ const char *stub_program_to_string(StubProgram program)
 /* --- inside the namespace --- */
 
 /* @listener goes along if it is one. */
-static void tell(int start_fd, StubProgram program, StartStep step, int error_number, int listener)
+static void tell(int start_fd, StubProgram program, uint32_t step, int error_number, int listener)
 {
     const StartMessage message = { .program = program, .step = step, .error_number = error_number };
 
@@ -91,7 +83,7 @@ static void tell(int start_fd, StubProgram program, StartStep step, int error_nu
     (void)fd_message_send(start_fd, &message, sizeof(message), &listener, listener >= 0 ? 1 : 0);
 }
 
-static _Noreturn void fail(int start_fd, StubProgram program, StartStep step, int error_number)
+static _Noreturn void fail(int start_fd, StubProgram program, uint32_t step, int error_number)
 {
     tell(start_fd, program, step, error_number, -EBADF);
     _exit(EXIT_FAILURE);
@@ -248,75 +240,17 @@ static void watch(const StubPlan *plan, const pid_t *pids, int signal_fd)
     }
 }
 
-/* Waits until somebody outside has mapped our ids. */
-static int wait_for_map(int start_fd)
+static int wait_for_map(void *userdata)
 {
+    int start_fd = *(const int *)userdata;
     char byte;
     ssize_t n;
 
-    tell(start_fd, STUB_PROGRAM_MAX, STEP_MAP_IDS, 0, -EBADF);
+    tell(start_fd, STUB_PROGRAM_MAX, BOX_MAP_IDS, 0, -EBADF);
     do
         n = recv(start_fd, &byte, 1, 0);
     while (n < 0 && errno == EINTR);
     return n == 1 ? 0 : -ECONNRESET;
-}
-
-/* Everything that this process and its children have in common, in box.h's order. Signals come in
- * by @signal_fd from now on. */
-static void enter_box(const StubPlan *plan, int start_fd, int *ret_exec_fds)
-{
-    int sysctl_fd = -EBADF;
-    StartStep step = STEP_SESSION;
-
-    int r = box_enter_session();
-    layer_kill_point();
-    if (r >= 0) {
-        step = STEP_ROOT;
-        r = box_enter_root(plan->box, &sysctl_fd);
-        layer_kill_point();
-    }
-    if (r < 0)
-        fail(start_fd, STUB_PROGRAM_MAX, step, -r);
-    for (uint32_t program = 0; program < STUB_PROGRAM_MAX; program++) {
-        ret_exec_fds[program] =
-            box_open_program(plan->box, plan->commands[program].command->argv[0]);
-        if (ret_exec_fds[program] < 0)
-            fail(start_fd, program, STEP_OPEN, -ret_exec_fds[program]);
-    }
-
-    step = STEP_USER_NAMESPACE;
-    r = box_enter_user_namespace();
-    layer_kill_point();
-    if (r >= 0) {
-        step = STEP_MAP_IDS;
-        r = wait_for_map(start_fd);
-    }
-    if (r >= 0) {
-        step = STEP_FORBID_NAMESPACES;
-        r = box_forbid_namespaces(sysctl_fd);
-    }
-    (void)fd_close(sysctl_fd);
-    if (r >= 0) {
-        step = STEP_LIMITS;
-        r = box_limit();
-    }
-    layer_kill_point();
-    if (r >= 0) {
-        step = STEP_DROP;
-        r = layer_drop_privileges(plan->uid);
-    }
-    /* After the change of uid, which clears it. A parent that has died before is noticed by the
-     * report socket. */
-    if (r >= 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-        r = -errno;
-    layer_kill_point();
-    if (r >= 0) {
-        step = STEP_LANDLOCK;
-        r = box_restrict_paths(plan->box);
-    }
-    if (r < 0)
-        fail(start_fd, STUB_PROGRAM_MAX, step, -r);
-    layer_kill_point();
 }
 
 static _Noreturn void stub_main(const StubPlan *plan, int start_fd)
@@ -324,6 +258,7 @@ static _Noreturn void stub_main(const StubPlan *plan, int start_fd)
     const int keep[] = { plan->report_fd, plan->kill_fd, plan->uid_lock_fd, start_fd };
     int exec_fds[STUB_PROGRAM_MAX];
     pid_t pids[STUB_PROGRAM_MAX];
+    BoxStep step = BOX_SESSION;
     sigset_t signals;
 
     sigfillset(&signals);
@@ -332,7 +267,15 @@ static _Noreturn void stub_main(const StubPlan *plan, int start_fd)
         (signal_fd = signalfd(-1, &signals, SFD_CLOEXEC)) < 0)
         fail(start_fd, STUB_PROGRAM_MAX, STEP_SIGNALS, errno);
     (void)prctl(PR_SET_NAME, "vm-stub");
-    enter_box(plan, start_fd, exec_fds);
+    int r = box_enter(plan->box, plan->uid, wait_for_map, &start_fd, &step);
+    if (r < 0)
+        fail(start_fd, STUB_PROGRAM_MAX, step, -r);
+
+    for (uint32_t program = 0; program < STUB_PROGRAM_MAX; program++) {
+        exec_fds[program] = box_open_program(plan->box, plan->commands[program].command->argv[0]);
+        if (exec_fds[program] < 0)
+            fail(start_fd, program, STEP_OPEN, -exec_fds[program]);
+    }
 
     for (uint32_t program = 0; program < STUB_PROGRAM_MAX; program++) {
         pids[program] = fork();
@@ -343,7 +286,7 @@ static _Noreturn void stub_main(const StubPlan *plan, int start_fd)
     }
 
     fd_close_all_but(keep, ELEMENTS_OF(keep), signal_fd);
-    int r = layer_is_on(LAYER_SECCOMP) ? seccomp_policy_apply(plan->policy, NULL) : 0;
+    r = layer_is_on(LAYER_SECCOMP) ? seccomp_policy_apply(plan->policy, NULL) : 0;
     if (r < 0)
         fail(start_fd, STUB_PROGRAM_MAX, STEP_SECCOMP, -r);
     (void)fd_close(start_fd);
@@ -423,7 +366,7 @@ static int on_start_message(const StubPlan *plan,
         processes->listeners[message.program] = take_fd(&listener);
         return 1;
     }
-    if (message.step == STEP_MAP_IDS && message.error_number == 0) {
+    if (message.step == BOX_MAP_IDS && message.error_number == 0) {
         r = map_ids(plan, start_fd, pid);
         if (r >= 0)
             return 1;
@@ -431,7 +374,7 @@ static int on_start_message(const StubPlan *plan,
     }
     return error_set_errno(error, ERROR_START_FAILED, message.error_number, "%s cannot %s%s%s",
                            is_program ? program_names[message.program] : "the stub",
-                           step_names[message.step], is_program ? " " : "",
+                           step_to_string(message.step), is_program ? " " : "",
                            is_program ? plan->commands[message.program].command->argv[0] : "");
 }
 

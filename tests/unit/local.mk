@@ -87,6 +87,7 @@ daemon_unit_tests = \
 	%D%/test-gpt \
 	%D%/test-json-keys \
 	%D%/test-launch-spec \
+	%D%/test-partition-image \
 	%D%/test-seccomp-policy \
 	%D%/test-settings \
 	%D%/test-spawn \

@@ -16,6 +16,7 @@ static const SupervisorMessage samples[] = {
     { .type = SUPERVISOR_SUSPEND },
     { .type = SUPERVISOR_RESUME },
     { .type = SUPERVISOR_CONNECT, .id = UINT32_MAX, .value = 1024 },
+    { .type = SUPERVISOR_INITIALIZE_PARTITION, .value = 2, .size = UINT64_MAX },
     { .type = SUPERVISOR_ACCEPTED },
     { .type = SUPERVISOR_REFUSED, .error_kind = ERROR_FAILED, .text = "" },
     { .type = SUPERVISOR_REFUSED,
@@ -66,6 +67,7 @@ static void assert_same_message(const SupervisorMessage *a, const SupervisorMess
     assert_int_equal(a->type, b->type);
     assert_int_equal(a->id, b->id);
     assert_int_equal(a->value, b->value);
+    assert_true(a->size == b->size);
     assert_true(a->time_usec == b->time_usec);
     assert_true(a->event_number == b->event_number);
     assert_int_equal(a->event, b->event);
@@ -125,8 +127,12 @@ static void every_truncation_and_a_byte_too_many_are_refused(void **state)
 static void types_of_no_message_are_refused(void **state)
 {
     (void)state;
-    static const uint16_t types[] = { 0,      SUPERVISOR_CONNECT + 1,   SUPERVISOR_ACCEPTED - 1,
-                                      0x0101, SUPERVISOR_CONNECTED + 1, UINT16_MAX };
+    static const uint16_t types[] = { 0,
+                                      SUPERVISOR_INITIALIZE_PARTITION + 1,
+                                      SUPERVISOR_ACCEPTED - 1,
+                                      0x0101,
+                                      SUPERVISOR_CONNECTED + 1,
+                                      UINT16_MAX };
     SupervisorMessage decoded;
 
     for (size_t i = 0; i < ELEMENTS_OF(types); i++) {

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtualizationd/disk-job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+
+#include "common/fd-message.h"
+#include "common/fd.h"
+#include "common/text.h"
+#include "composite-disk/partition-image.h"
+#include "protocol/supervisor-message.h"
+#include "virtualizationd/launcher.h"
+#include "virtualizationd/vm.h"
+
+struct DiskJob {
+    LIST_ENTRY(DiskJob) link;
+    int connection; /* to the launcher */
+    sd_event_source *io;
+    BusCall *call;
+};
+
+DiskJob *disk_job_free(DiskJob *job)
+{
+    if (!job)
+        return NULL;
+
+    LIST_REMOVE(job, link);
+    sd_event_source_disable_unref(job->io);
+    (void)fd_close(job->connection);
+    bus_call_unref(job->call);
+    free(job);
+    return NULL;
+}
+
+static void answer(DiskJob *job, const SupervisorMessage *message)
+{
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+
+    if (message->type == SUPERVISOR_ACCEPTED) {
+        bus_call_reply(job->call, DBUS_TYPE_INVALID);
+        return;
+    }
+    if (message->type == SUPERVISOR_REFUSED)
+        (void)error_set(&error, message->error_kind, "%s", message->text);
+    else
+        (void)error_set(&error, ERROR_FAILED, "the launcher ended without an answer");
+    bus_call_reply_error(job->call, &error);
+}
+
+static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    DiskJob *job = userdata;
+    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
+    SupervisorMessage message = { 0 };
+    size_t size, n_fds;
+
+    (void)source;
+    (void)revents;
+    int r = fd_message_receive(fd, bytes, sizeof(bytes), &size, NULL, 0, &n_fds);
+    if (r == -EAGAIN)
+        return 0;
+    if (r < 0 || size == 0 || supervisor_message_decode(bytes, size, &message) < 0)
+        message.type = 0; /* no answer */
+    answer(job, &message);
+    disk_job_free(job);
+    return 0;
+}
+
+static int send_request(int connection, int fd, uint64_t size, PartitionType type, Error *error)
+{
+    const SupervisorMessage message = { .type = SUPERVISOR_INITIALIZE_PARTITION,
+                                        .value = type,
+                                        .size = size };
+    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
+    size_t n = supervisor_message_encode(&message, bytes);
+
+    int r = fd_message_send(connection, bytes, n, &fd, 1);
+    if (r < 0)
+        return error_set_errno(error, ERROR_UNAVAILABLE, r, "cannot send the launcher its job");
+    return 0;
+}
+
+static int check_image(Daemon *daemon, int fd, Error *error)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot look at the image");
+    if (!S_ISREG(status.st_mode) || fd_get_access_mode(fd) != O_RDWR)
+        return error_set(
+            error, ERROR_INVALID_FILE,
+            "a partition image is a regular file that is open for reading and writing");
+    const Vm *user = vm_find_image_user(daemon, &status);
+    if (user)
+        return error_set(error, ERROR_IMAGE_BUSY, "the image is used by VM '%s'", user->name);
+    return 0;
+}
+
+int disk_job_initialize_partition(
+    Daemon *daemon, int fd, uint64_t size, const char *type, BusCall *call, Error *error)
+{
+    _cleanup_close_ int image = fd;
+    _cleanup_close_ int connection = -EBADF;
+    PartitionType partition_type;
+    char shown[128];
+    uint64_t rounded;
+
+    if (partition_type_from_string(type, &partition_type) < 0) {
+        text_escape(type, strlen(type), shown, sizeof(shown));
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "the type of a partition is 'raw', 'android-vm-instance' or "
+                         "'encryptedstore', not '%s'",
+                         shown);
+    }
+    if (partition_image_round_size(size, &rounded) < 0)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "a partition cannot have %ju bytes",
+                         (uintmax_t)size);
+    int r = check_image(daemon, image, error);
+    if (r < 0)
+        return r;
+
+    r = launcher_connect(daemon->launcher_dir, &connection, error);
+    if (r < 0)
+        return r;
+    r = send_request(connection, image, size, partition_type, error);
+    if (r < 0)
+        return r;
+    DiskJob *job = calloc(1, sizeof(*job));
+    if (!job)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    job->connection = take_fd(&connection);
+    job->call = bus_call_ref(call);
+    LIST_INSERT_HEAD(&daemon->disk_jobs, job, link);
+    r = sd_event_add_io(daemon->event, &job->io, job->connection, EPOLLIN, on_connection, job);
+    if (r < 0) {
+        disk_job_free(job);
+        return error_set_errno(error, ERROR_FAILED, r, "cannot watch the launcher");
+    }
+    (void)sd_event_source_set_description(job->io, "disk-worker");
+    return 0;
+}

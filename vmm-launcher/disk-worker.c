@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm-launcher/disk-worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/drop-privileges.h"
+#include "common/fd.h"
+#include "common/seccomp-policy.h"
+#include "composite-disk/partition-image.h"
+#include "vmm-launcher/box.h"
+#include "vmm-launcher/image-lock.h"
+#include "vmm-launcher/layer.h"
+#include "vmm-launcher/vm-uid.h"
+
+typedef struct Job {
+    int fd;
+    PartitionType type;
+    uint64_t size;
+    uid_t uid;
+    Box box;
+    SeccompPolicy *policy;
+    int worker_end; /* of the socket between worker and launcher */
+} Job;
+
+/* What the worker says: a box's step and the errno it failed with; BOX_MAP_IDS without one is the
+ * question for the map; and BOX_STEP_MAX is the job itself. */
+typedef struct WorkerMessage {
+    uint32_t step;
+    int32_t error_number;
+} WorkerMessage;
+
+static void job_deinit(Job *job)
+{
+    box_deinit(&job->box);
+    seccomp_policy_free(job->policy);
+    job->worker_end = fd_close(job->worker_end);
+}
+
+/* --- the worker --- */
+
+static _Noreturn void finish(const Job *job, uint32_t step, int error_number)
+{
+    const WorkerMessage message = { .step = step, .error_number = error_number };
+
+    (void)send(job->worker_end, &message, sizeof(message), MSG_NOSIGNAL);
+    _exit(error_number == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+static int wait_for_map(void *userdata)
+{
+    const Job *job = userdata;
+    const WorkerMessage message = { .step = BOX_MAP_IDS };
+    char byte;
+
+    if (send(job->worker_end, &message, sizeof(message), MSG_NOSIGNAL) < 0)
+        return -errno;
+    return recv(job->worker_end, &byte, 1, 0) == 1 ? 0 : -ECONNRESET;
+}
+
+static int initialize_partition(const Job *job)
+{
+    uint8_t header[PARTITION_IMAGE_HEADER_MAX];
+    size_t header_size = partition_image_make_header(job->type, header);
+
+    /* To nothing first, so that no byte of what was there stays. */
+    if (ftruncate(job->fd, 0) < 0 || ftruncate(job->fd, (off_t)job->size) < 0)
+        return -errno;
+    if (header_size > 0 && pwrite(job->fd, header, header_size, 0) != (ssize_t)header_size)
+        return -errno;
+    return 0;
+}
+
+static _Noreturn void worker_main(Job *job)
+{
+    const int keep[] = { job->fd, job->worker_end };
+    const struct rlimit file_size = { job->size, job->size };
+    BoxStep step = BOX_SESSION;
+
+    (void)prctl(PR_SET_NAME, "disk-worker");
+    int r = box_enter(&job->box, job->uid, wait_for_map, job, &step);
+    if (r < 0)
+        finish(job, step, -r);
+    fd_close_all_but(keep, ELEMENTS_OF(keep), -EBADF);
+    if (setrlimit(RLIMIT_FSIZE, &file_size) < 0)
+        finish(job, BOX_LIMITS, errno);
+    r = seccomp_policy_apply(job->policy, NULL);
+    if (r >= 0)
+        r = initialize_partition(job);
+    finish(job, BOX_STEP_MAX, -r);
+}
+
+/* --- the launcher --- */
+
+static int check_request(int fd, uint32_t type, uint64_t size, Job *job, Error *error)
+{
+    struct stat status;
+
+    if (type >= PARTITION_TYPE_MAX)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "there is no type %u of partitions", type);
+    if (partition_image_round_size(size, &job->size) < 0)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "a partition cannot have %ju bytes",
+                         (uintmax_t)size);
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || fd_get_access_mode(fd) != O_RDWR)
+        return error_set(
+            error, ERROR_INVALID_FILE,
+            "a partition image is a regular file that is open for reading and writing");
+    job->fd = fd;
+    job->type = (PartitionType)type;
+    return 0;
+}
+
+static int load_policy(Job *job, Error *error)
+{
+    _cleanup_close_ int directory =
+        openat(job->box.template_directory, "policy", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (directory < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot open the policies");
+    return seccomp_policy_load(directory, "disk-worker", &job->policy, error);
+}
+
+static int receive(int socket_fd, WorkerMessage *ret_message, Error *error)
+{
+    ssize_t n;
+
+    do
+        n = recv(socket_fd, ret_message, sizeof(*ret_message), 0);
+    while (n < 0 && errno == EINTR);
+    if (n != sizeof(*ret_message) || ret_message->step > BOX_STEP_MAX)
+        return error_set(error, ERROR_FAILED, "the disk worker has ended without an answer");
+    if (ret_message->error_number == 0)
+        return 0;
+    if (ret_message->step == BOX_STEP_MAX)
+        return error_set_errno(error, ERROR_FAILED, ret_message->error_number,
+                               "cannot write the partition image");
+    return error_set_errno(error, ERROR_FAILED, ret_message->error_number,
+                           "the disk worker cannot %s", box_step_to_string(ret_message->step));
+}
+
+/* From here on what the worker says is heard without any privilege. */
+static int await_worker(const Job *job, int socket_fd, pid_t pid, Error *error)
+{
+    WorkerMessage message;
+
+    int r = receive(socket_fd, &message, error);
+    if (r < 0)
+        return r;
+    r = box_map_ids(pid, job->uid, (gid_t)job->uid);
+    if (r >= 0 && send(socket_fd, "", 1, MSG_NOSIGNAL) != 1)
+        r = -errno;
+    layer_kill_point();
+    if (r >= 0)
+        r = drop_privileges(job->uid, (gid_t)job->uid);
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "cannot let the disk worker begin");
+    return receive(socket_fd, &message, error);
+}
+
+static int run_worker(Job *job, Error *error)
+{
+    int pair[2], pidfd = -EBADF;
+    struct clone_args arguments = { .flags = CLONE_PIDFD | (uint64_t)BOX_NAMESPACES,
+                                    .pidfd = (uint64_t)(uintptr_t)&pidfd,
+                                    .exit_signal = SIGCHLD };
+    siginfo_t info;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot make a socket pair");
+    _cleanup_close_ int socket_fd = pair[0];
+    job->worker_end = pair[1];
+    pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+    if (pid < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot start the disk worker");
+    if (pid == 0) {
+        socket_fd = fd_close(socket_fd); /* or its end would not be seen in here */
+        worker_main(job);
+    }
+
+    _cleanup_close_ int owned_pidfd = pidfd;
+    job->worker_end = fd_close(job->worker_end);
+    int r = await_worker(job, socket_fd, pid, error);
+    if (r < 0)
+        (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    (void)waitid(P_PIDFD, (id_t)owned_pidfd, &info, WEXITED);
+    return r;
+}
+
+int disk_worker_initialize_partition(
+    const TemplateOptions *options, int fd, uint32_t type, uint64_t size, Error *error)
+{
+    _cleanup_(job_deinit) Job job = { .box = BOX_INIT, .worker_end = -EBADF };
+    _cleanup_close_ int lock = -EBADF;
+    _cleanup_close_ int uid_lock = -EBADF;
+
+    int r = check_request(fd, type, size, &job, error);
+    if (r < 0)
+        return r;
+    r = image_lock(fd, true, &lock, error);
+    if (r < 0)
+        return r;
+    r = vm_uid_acquire(&job.uid, &uid_lock, error);
+    if (r < 0)
+        return r;
+    r = box_prepare_empty(&job.box, options, error);
+    if (r < 0)
+        return r;
+    r = load_policy(&job, error);
+    if (r < 0)
+        return r;
+    layer_kill_point();
+    return run_worker(&job, error);
+}
