@@ -112,7 +112,7 @@ static int prepare_as_root(Daemon *daemon, Error *error)
 {
     const struct passwd *user = NULL;
 
-    if (geteuid() == 0) {
+    if (geteuid() == 0 && !daemon->options->user) {
         user = getpwnam(daemon->settings.user);
         if (!user)
             return error_set(error, ERROR_INVALID_ARGUMENT,
@@ -126,7 +126,8 @@ static int prepare_as_root(Daemon *daemon, Error *error)
     if (r < 0)
         return r;
     r = launcher_ensure(daemon->launcher_dir, daemon->options->cache_dir,
-                        user ? user->pw_uid : geteuid(), &daemon->presence, error);
+                        user ? user->pw_uid : geteuid(), daemon->options->user, &daemon->presence,
+                        error);
     if (r < 0 || !user || user->pw_uid == 0)
         return r;
     r = drop_privileges(user->pw_uid, user->pw_gid);

@@ -22,6 +22,7 @@ typedef struct DaemonOptions {
     const char *runtime_dir; /* absolute */
     const char *cache_dir;   /* absolute; the launcher's */
     const char *config;      /* NULL: the default one, if it is there */
+    bool user;               /* a user's own daemon: launchers have the user's rights, too */
 } DaemonOptions;
 
 typedef struct Daemon {

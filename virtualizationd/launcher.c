@@ -90,15 +90,21 @@ static int start_listener(const char *directory, const char *cache_dir, uid_t us
     return 0;
 }
 
-int launcher_ensure(
-    const char *directory, const char *cache_dir, uid_t user, int *ret_presence, Error *error)
+int launcher_ensure(const char *directory,
+                    const char *cache_dir,
+                    uid_t user,
+                    bool as_user,
+                    int *ret_presence,
+                    Error *error)
 {
     int r = connect_to(directory, PRESENCE, ret_presence);
     if (r >= 0)
         return 0;
-    if (geteuid() != 0)
+    if (geteuid() != 0 && !as_user)
         return error_set_errno(error, ERROR_UNAVAILABLE, r,
-                               "no launcher serves %s, and only root can start one", directory);
+                               "no launcher serves %s, and only root can start one; a user's own "
+                               "daemon is started with --user",
+                               directory);
     r = start_listener(directory, cache_dir, user, error);
     if (r < 0)
         return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ static void print_help(void)
          "\n"
          "Runs virtual machines for programs that ask for them over D-Bus.\n"
          "\n"
+         "      --user             a user's own: session bus, directories of the user's\n"
          "      --bus=BUS          system (default), session, or a bus address\n"
          "      --runtime-dir=DIR  for sockets (default: " DEFAULT_RUNTIME_DIR ")\n"
          "      --cache-dir=DIR    for the files that VMs run from (default: " DEFAULT_CACHE_DIR
@@ -29,17 +31,71 @@ static void print_help(void)
          "      --version          show the version");
 }
 
+/* "DIRECTORY/virtualizationd", where the directory is what the environment says, or else below the
+ * home directory. Empty when neither is there. */
+static void find_user_dir(const char *variable, const char *below_home, char path[static PATH_MAX])
+{
+    const char *directory = getenv(variable), *home = getenv("HOME");
+
+    path[0] = '\0';
+    if (directory && directory[0] == '/')
+        (void)snprintf(path, PATH_MAX, "%s/virtualizationd", directory);
+    else if (below_home && home && home[0] == '/')
+        (void)snprintf(path, PATH_MAX, "%s/%s/virtualizationd", home, below_home);
+}
+
+/* Source: XDG Base Directory Specification 0.8. */
+static int set_user_defaults(DaemonOptions *options,
+                             char runtime_dir[static PATH_MAX],
+                             char cache_dir[static PATH_MAX])
+{
+    find_user_dir("XDG_RUNTIME_DIR", NULL, runtime_dir);
+    find_user_dir("XDG_CACHE_HOME", ".cache", cache_dir);
+    if (!options->runtime_dir)
+        options->runtime_dir = runtime_dir;
+    if (!options->cache_dir)
+        options->cache_dir = cache_dir;
+    if (!options->bus)
+        options->bus = "session";
+    if (options->runtime_dir[0] != '\0' && options->cache_dir[0] != '\0')
+        return 0;
+    fprintf(stderr,
+            "virtualizationd: --user needs $XDG_RUNTIME_DIR and $HOME, or --runtime-dir and "
+            "--cache-dir\n");
+    return -EINVAL;
+}
+
+static void set_system_defaults(DaemonOptions *options)
+{
+    if (!options->runtime_dir)
+        options->runtime_dir = DEFAULT_RUNTIME_DIR;
+    if (!options->cache_dir)
+        options->cache_dir = DEFAULT_CACHE_DIR;
+    if (!options->bus)
+        options->bus = "system";
+}
+
+static int check_directory(const char *option, const char *path)
+{
+    if (path[0] == '/')
+        return 0;
+    fprintf(stderr, "virtualizationd: --%s takes an absolute path, not '%s'\n", option, path);
+    return -EINVAL;
+}
+
 /* 1: go on; 0: done; negative: wrong usage. */
 static int parse_options(int argc, char **argv, DaemonOptions *options)
 {
     enum {
         BUS = 256,
+        USER,
         RUNTIME_DIR,
         CACHE_DIR,
         CONFIG,
         VERSION_OPTION
     };
     static const struct option table[] = {
+        { "user", no_argument, NULL, USER },
         { "bus", required_argument, NULL, BUS },
         { "runtime-dir", required_argument, NULL, RUNTIME_DIR },
         { "cache-dir", required_argument, NULL, CACHE_DIR },
@@ -52,6 +108,9 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
 
     while ((option = getopt_long(argc, argv, "h", table, NULL)) >= 0) {
         switch (option) {
+        case USER:
+            options->user = true;
+            break;
         case BUS:
             options->bus = optarg;
             break;
@@ -78,26 +137,26 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
         fprintf(stderr, "virtualizationd: unexpected argument '%s'; see --help\n", argv[optind]);
         return -EINVAL;
     }
-    if (options->runtime_dir[0] != '/' || options->cache_dir[0] != '/') {
-        fprintf(stderr, "virtualizationd: --%s-dir takes an absolute path, not '%s'\n",
-                options->runtime_dir[0] != '/' ? "runtime" : "cache",
-                options->runtime_dir[0] != '/' ? options->runtime_dir : options->cache_dir);
-        return -EINVAL;
-    }
     return 1;
 }
 
 int main(int argc, char **argv)
 {
-    DaemonOptions options = { .bus = "system",
-                              .runtime_dir = DEFAULT_RUNTIME_DIR,
-                              .cache_dir = DEFAULT_CACHE_DIR };
+    DaemonOptions options = { 0 };
+    char runtime_dir[PATH_MAX], cache_dir[PATH_MAX];
 
     fd_occupy_standard();
     log_set_max_level_from_environment();
     int r = parse_options(argc, argv, &options);
     if (r <= 0)
         return r < 0 ? 2 : EXIT_SUCCESS;
+    if (!options.user)
+        set_system_defaults(&options);
+    else if (set_user_defaults(&options, runtime_dir, cache_dir) < 0)
+        return 2;
+    if (check_directory("runtime-dir", options.runtime_dir) < 0 ||
+        check_directory("cache-dir", options.cache_dir) < 0)
+        return 2;
 
     umask(0022);
     /* The one child, the listener, is nobody's to wait for: it outlives this process or not. */

@@ -246,11 +246,12 @@ static int on_list_vms(void *object, BusCall *call, Error *error)
 }
 
 /* What the sandbox of a VM is made of, by whether this host has it. */
-static bool append_layers(BusDict *dict)
+static bool append_layers(const Daemon *daemon, BusDict *dict)
 {
-    static const char *const always[] = { "own-uid",    "no-capabilities", "no-new-privileges",
-                                          "empty-root", "namespaces",      "limits",
-                                          "seccomp",    "qemu-sandbox" };
+    static const char *const always[] = { "no-capabilities", "no-new-privileges",
+                                          "empty-root",      "namespaces",
+                                          "limits",          "seccomp",
+                                          "qemu-sandbox" };
     static const struct {
         CgroupController controller;
         const char *name;
@@ -260,13 +261,19 @@ static bool append_layers(BusDict *dict)
         { CGROUP_CPU, "cgroup-cpu" },
         { CGROUP_IO, "cgroup-io" },
     };
-    const char *in_force[ELEMENTS_OF(always) + ELEMENTS_OF(limits) + 2];
-    const char *missing[ELEMENTS_OF(limits) + 2];
+    const char *in_force[ELEMENTS_OF(always) + ELEMENTS_OF(limits) + 3];
+    const char *missing[ELEMENTS_OF(limits) + 3];
     size_t n_in_force = ELEMENTS_OF(always), n_missing = 0;
     _cleanup_close_ int cgroups = -EBADF;
-    unsigned controllers = cgroup_open_root(&cgroups) < 0 ? 0 : cgroup_get_controllers(cgroups);
+    bool user = daemon->options->user;
+    unsigned controllers =
+        user || cgroup_open_root(&cgroups) < 0 ? 0 : cgroup_get_controllers(cgroups);
 
     memcpy(in_force, always, sizeof(always));
+    if (user)
+        missing[n_missing++] = "own-uid";
+    else
+        in_force[n_in_force++] = "own-uid";
     if (landlock_get_abi() > 0)
         in_force[n_in_force++] = "landlock";
     else
@@ -297,7 +304,7 @@ static bool append_capabilities(const Daemon *daemon, DBusMessageIter *arguments
            bus_dict_add_strings(&dict, "vmm-back-ends", back_ends) &&
            bus_dict_add_string(&dict, "vsock", "user") &&
            bus_dict_add_u64(&dict, "memory", daemon->host_memory_bytes) &&
-           bus_dict_add_u32(&dict, "cpus", daemon->host_cpus) && append_layers(&dict) &&
+           bus_dict_add_u32(&dict, "cpus", daemon->host_cpus) && append_layers(daemon, &dict) &&
            bus_dict_close(&dict);
 }
 

@@ -124,31 +124,63 @@ static int clone_file(int fd, int *ret_tree)
     return 0;
 }
 
+static int bind_file(Box *box, const char *name, int fd)
+{
+    int tree;
+
+    if (box->n_binds == BOX_BINDS_MAX)
+        return -E2BIG;
+    int r = clone_file(fd, &tree);
+    if (r < 0)
+        return r;
+    box->binds[box->n_binds].name = name;
+    box->binds[box->n_binds++].tree = tree;
+    return 0;
+}
+
 int box_add_file(Box *box, const char *name, int fd, uint64_t size_max, Error *error)
 {
-    _cleanup_close_ int tree = -EBADF;
-
     _cleanup_close_ int file =
         openat(box->files, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (file < 0 || fchmod(file, 0444) < 0)
         return error_set_errno(error, ERROR_START_FAILED, errno, "cannot make a place for the %s",
                                name);
-    if (is_roots_own(fd) && box->n_binds < BOX_BINDS_MAX && clone_file(fd, &tree) >= 0) {
-        box->binds[box->n_binds].name = name;
-        box->binds[box->n_binds++].tree = take_fd(&tree);
+    if (is_roots_own(fd) && bind_file(box, name, fd) >= 0)
         return 0;
-    }
     int r = fd_copy_all(fd, size_max, file);
     if (r < 0)
         return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot take over the %s", name);
     return 0;
 }
 
-int box_add_device(Box *box, const char *name, dev_t device, uid_t uid, Error *error)
+/* A user namespace has no device of its own: the host's is mounted, whose owner and mode decide. */
+static int bind_device(Box *box, const char *name, const char *path)
 {
-    if (mknodat(box->files, name, S_IFCHR | 0600, device) < 0 ||
-        fchownat(box->files, name, uid, (gid_t)uid, AT_SYMLINK_NOFOLLOW) < 0)
-        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot make the device %s", name);
+    _cleanup_close_ int place = openat(box->files, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0400);
+    _cleanup_close_ int tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+    if (place < 0 || tree < 0)
+        return -errno;
+    if (box->n_binds == BOX_BINDS_MAX)
+        return -E2BIG;
+    box->binds[box->n_binds].name = name;
+    box->binds[box->n_binds++].tree = take_fd(&tree);
+    return 0;
+}
+
+int box_add_device(Box *box, const char *name, const char *path, uid_t uid, Error *error)
+{
+    struct stat status;
+    int r = 0;
+
+    if (box->unprivileged)
+        r = bind_device(box, name, path);
+    else if (stat(path, &status) < 0 ||
+             mknodat(box->files, name, S_IFCHR | 0600, status.st_rdev) < 0 ||
+             fchownat(box->files, name, uid, (gid_t)uid, AT_SYMLINK_NOFOLLOW) < 0)
+        r = -errno;
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r, "cannot make the device %s", path);
     return 0;
 }
 
@@ -165,7 +197,7 @@ static int write_map(pid_t pid, const char *name, const char *text)
 {
     char path[64];
 
-    (void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+    (void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, name); /* of our pid namespace */
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
@@ -185,6 +217,16 @@ int box_map_ids(pid_t pid, uid_t uid, gid_t gid)
         return r;
     (void)snprintf(text, sizeof(text), "%u %u 1", gid, gid);
     return write_map(pid, "gid_map", text);
+}
+
+int box_gain_privilege(void)
+{
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+        return -errno;
+    return box_map_ids(getpid(), uid, gid);
 }
 
 /* --- inside --- */
@@ -242,9 +284,9 @@ static int enter_root(const Box *box, int *ret_sysctl_fd)
     return 0;
 }
 
-static int enter_user_namespace(void)
+static int enter_user_namespace(const Box *box)
 {
-    if (setgroups(0, NULL) < 0)
+    if (!box->unprivileged && setgroups(0, NULL) < 0)
         return -errno;
     return layer_is_on(LAYER_NAMESPACES) && unshare(CLONE_NEWUSER) < 0 ? -errno : 0;
 }
@@ -307,9 +349,9 @@ const char *box_step_to_string(BoxStep step)
     return names[step];
 }
 
-static int drop(uid_t uid)
+static int drop(const Box *box, uid_t uid)
 {
-    int r = layer_drop_privileges(uid);
+    int r = box->unprivileged ? drop_capabilities() : layer_drop_privileges(uid);
     if (r < 0)
         return r;
     /* After the change of uid, which clears it. A parent that has died before is for the caller to
@@ -333,7 +375,7 @@ int box_enter(
             r = enter_root(box, &sysctl_fd);
             break;
         case BOX_USER_NAMESPACE:
-            r = enter_user_namespace();
+            r = enter_user_namespace(box);
             break;
         case BOX_MAP_IDS:
             r = wait_for_map(userdata);
@@ -345,7 +387,7 @@ int box_enter(
             r = set_limits();
             break;
         case BOX_DROP:
-            r = drop(uid);
+            r = drop(box, uid);
             break;
         case BOX_LANDLOCK:
             r = restrict_paths(box);

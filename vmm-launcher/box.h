@@ -35,6 +35,7 @@ typedef struct Box {
     } binds[BOX_BINDS_MAX];
     size_t n_binds;
     bool has_device;
+    bool unprivileged; /* see box_gain_privilege() */
 } Box;
 
 #define BOX_INIT                                                           \
@@ -46,6 +47,11 @@ void box_deinit(Box *box);
 
 /* --- outside, as root --- */
 
+/* For a launcher that is not root: makes a user namespace, and a mount namespace in it, in which it
+ * has the power that the rest takes. What is missing then: a uid of the VM's own, and the way out
+ * of the user's groups. The calling process has one thread. */
+int box_gain_privilege(void);
+
 /* Prepares a box from the template root. @with_device: files may be devices. */
 int box_prepare(Box *box, const TemplateOptions *options, bool with_device, Error *error);
 
@@ -56,8 +62,9 @@ int box_prepare_empty(Box *box, const TemplateOptions *options, Error *error);
  * root can write it, or else a copy that nobody can change, of at most @size_max bytes. */
 int box_add_file(Box *box, const char *name, int fd, uint64_t size_max, Error *error);
 
-/* Puts a character device at /vm/@name that @uid alone can use. */
-int box_add_device(Box *box, const char *name, dev_t device, uid_t uid, Error *error);
+/* Puts the character device @path at /vm/@name: for @uid alone; or as it is, where the launcher is
+ * not root. */
+int box_add_device(Box *box, const char *name, const char *path, uid_t uid, Error *error);
 
 /* After this nothing can be added. */
 int box_close_files(Box *box, Error *error);

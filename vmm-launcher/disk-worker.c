@@ -30,6 +30,7 @@ typedef struct Job {
     PartitionType type;
     uint64_t size;
     uid_t uid;
+    gid_t gid;
     Box box;
     SeccompPolicy *policy;
     int worker_end; /* of the socket between worker and launcher */
@@ -158,12 +159,12 @@ static int await_worker(const Job *job, int socket_fd, pid_t pid, Error *error)
     int r = receive(socket_fd, &message, error);
     if (r < 0)
         return r;
-    r = box_map_ids(pid, job->uid, (gid_t)job->uid);
+    r = box_map_ids(pid, job->uid, job->gid);
     if (r >= 0 && send(socket_fd, "", 1, MSG_NOSIGNAL) != 1)
         r = -errno;
     layer_kill_point();
     if (r >= 0)
-        r = drop_privileges(job->uid, (gid_t)job->uid);
+        r = job->box.unprivileged ? drop_capabilities() : drop_privileges(job->uid, job->gid);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot let the disk worker begin");
     return receive(socket_fd, &message, error);
@@ -198,8 +199,12 @@ static int run_worker(Job *job, Error *error)
     return r;
 }
 
-int disk_worker_initialize_partition(
-    const TemplateOptions *options, int fd, uint32_t type, uint64_t size, Error *error)
+int disk_worker_initialize_partition(const TemplateOptions *options,
+                                     bool unprivileged,
+                                     int fd,
+                                     uint32_t type,
+                                     uint64_t size,
+                                     Error *error)
 {
     _cleanup_(job_deinit) Job job = { .box = BOX_INIT, .worker_end = -EBADF };
     _cleanup_close_ int lock = -EBADF;
@@ -211,9 +216,12 @@ int disk_worker_initialize_partition(
     r = image_lock(fd, true, &lock, error);
     if (r < 0)
         return r;
-    r = vm_uid_acquire(&job.uid, &uid_lock, error);
+    job.uid = geteuid();
+    job.box.unprivileged = unprivileged;
+    r = unprivileged ? 0 : vm_uid_acquire(&job.uid, &uid_lock, error);
     if (r < 0)
         return r;
+    job.gid = unprivileged ? getegid() : (gid_t)job.uid;
     r = box_prepare_empty(&job.box, options, error);
     if (r < 0)
         return r;

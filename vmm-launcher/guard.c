@@ -168,7 +168,8 @@ static bool has_line(const char *status, const char *key, const char *value)
     return found && strncmp(found + strlen(key), value, strlen(value)) == 0;
 }
 
-static int check_program(const GuardProgram *program, const char *name, uid_t uid, Error *error)
+static int check_program(
+    const GuardProgram *program, const char *name, uid_t uid, bool own_uid, Error *error)
 {
     char status[STATUS_SIZE], ids[64];
     const struct {
@@ -176,8 +177,6 @@ static int check_program(const GuardProgram *program, const char *name, uid_t ui
         Layer layer;
     } lines[] = {
         { "\nUid:\t", ids, LAYER_UID },
-        { "\nGid:\t", ids, LAYER_UID },
-        { "\nGroups:\t", " \n", LAYER_UID },
         { "\nCapInh:\t", "0000000000000000\n", LAYER_CAPABILITIES },
         { "\nCapPrm:\t", "0000000000000000\n", LAYER_CAPABILITIES },
         { "\nCapEff:\t", "0000000000000000\n", LAYER_CAPABILITIES },
@@ -198,14 +197,17 @@ static int check_program(const GuardProgram *program, const char *name, uid_t ui
                              "%s is not in the state that the sandbox puts it in: %.*s", name,
                              (int)strlen(lines[i].key) - 3, lines[i].key + 1);
     }
+    if (own_uid && layer_is_on(LAYER_UID) &&
+        (!has_line(status, "\nGid:\t", ids) || !has_line(status, "\nGroups:\t", " \n")))
+        return error_set(error, ERROR_START_FAILED, "%s has groups that it must not have", name);
     return 0;
 }
 
-int guard_seal(Guard *guard, uid_t uid, const SeccompPolicy *sealed, Error *error)
+int guard_seal(Guard *guard, uid_t uid, bool own_uid, const SeccompPolicy *sealed, Error *error)
 {
     for (uint32_t program = 0; program < STUB_PROGRAM_MAX; program++) {
-        int r =
-            check_program(&guard->programs[program], stub_program_to_string(program), uid, error);
+        int r = check_program(&guard->programs[program], stub_program_to_string(program), uid,
+                              own_uid, error);
         if (r < 0)
             return r;
     }

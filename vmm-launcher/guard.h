@@ -6,6 +6,7 @@
  * until it is killed. */
 #pragma once
 
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 #include "common/error.h"
@@ -37,7 +38,8 @@ int guard_new(sd_event *event,
               Guard **ret_guard);
 Guard *guard_free(Guard *guard);
 
-/* Checks that each program is what it was made to be: of @uid, without capabilities, unable to gain
+/* Checks that each program is what it was made to be: of @uid and, if @own_uid, the gid of the same
+ * number and no other group; without capabilities, unable to gain
  * any, under a seccomp filter. Then seals, by putting on the policy @sealed, which lacks the answer
  * to notifications. The guest must not run when this fails. */
-int guard_seal(Guard *guard, uid_t uid, const SeccompPolicy *sealed, Error *error);
+int guard_seal(Guard *guard, uid_t uid, bool own_uid, const SeccompPolicy *sealed, Error *error);

@@ -215,7 +215,7 @@ static int prepare_box(Launch *launch, Error *error)
     if (r < 0)
         return r;
     if (launch->use_kvm) {
-        r = box_add_device(&launch->box, "kvm", launch->kvm_device, launch->uid, error);
+        r = box_add_device(&launch->box, "kvm", "/dev/kvm", launch->uid, error);
         if (r < 0)
             return r;
     }
@@ -400,7 +400,8 @@ static int prepare(Launch *launch, Error *error)
     if (r < 0)
         return r;
     layer_kill_point();
-    r = vm_uid_acquire(&launch->uid, &launch->uid_lock, error);
+    launch->uid = geteuid();
+    r = launch->box.unprivileged ? 0 : vm_uid_acquire(&launch->uid, &launch->uid_lock, error);
     if (r < 0)
         return r;
     layer_kill_point();
@@ -482,6 +483,7 @@ static int start(Launch *launch, Error *error)
         .uid_lock_fd = launch->uid_lock,
         .cgroup_fd = launch->cgroup.directory,
         .uid = launch->uid,
+        .gid = launch->box.unprivileged ? getegid() : (gid_t)launch->uid,
     };
 
     int r = stub_start(&plan, &setup->processes, error);
@@ -491,6 +493,7 @@ static int start(Launch *launch, Error *error)
     setup->cgroup_kill = launch->cgroup.kill;
     setup->memory_events = launch->cgroup.memory_events;
     setup->uid = launch->uid;
+    setup->own_uid = !launch->box.unprivileged;
     setup->sealed_policy = launch->policies[POLICY_SUPERVISOR_SEALED];
     for (size_t i = 0; i < STUB_PROGRAM_MAX; i++)
         setup->programs[i].listener = setup->processes.listeners[i];
@@ -580,7 +583,8 @@ static int become_supervisor(Launch *launch, Error *error)
     if (r < 0)
         return error_set_errno(error, ERROR_START_FAILED, r, "cannot enter the box");
     layer_kill_point();
-    r = drop_privileges(launch->uid, (gid_t)launch->uid);
+    r = launch->box.unprivileged ? drop_capabilities()
+                                 : drop_privileges(launch->uid, (gid_t)launch->uid);
     if (r < 0)
         return error_set_errno(error, ERROR_START_FAILED, r, "cannot drop privileges");
     /* The VMM has the same uid: it must not reach into this process. */
@@ -596,6 +600,20 @@ static int become_supervisor(Launch *launch, Error *error)
         return error_set_errno(error, ERROR_START_FAILED, r,
                                "cannot load the supervisor's seccomp policy");
     layer_kill_point();
+    return 0;
+}
+
+/* A user's own launcher has no root's power to begin with. */
+static int gain_privilege(Launch *launch, Error *error)
+{
+    if (geteuid() == 0)
+        return 0;
+    launch->box.unprivileged = true;
+    int r = box_gain_privilege();
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r,
+                               "cannot make a user namespace, which uid %u needs to run VMs",
+                               geteuid());
     return 0;
 }
 
@@ -642,18 +660,15 @@ int launch_serve(int connection, const LaunchOptions *options)
                    .memory_events = -EBADF },
     };
 
-    if (geteuid() != 0)
-        (void)error_set(&error, ERROR_NOT_SUPPORTED,
-                        "vmm-launcher runs as uid %u, but gives each VM a uid of its own: "
-                        "start it as root",
-                        geteuid());
-    int r = error.kind != ERROR_NONE ? -EPERM : leave_surroundings(&error);
+    int r = leave_surroundings(&error);
+    if (r >= 0)
+        r = gain_privilege(&launch, &error);
     if (r >= 0)
         r = launch_request_receive(connection, &launch.request, &error);
     layer_kill_point();
     if (r >= 0 && launch.request.kind == REQUEST_INITIALIZE_PARTITION) {
-        r = disk_worker_initialize_partition(&options->template, launch.request.fds[0],
-                                             launch.request.partition_type,
+        r = disk_worker_initialize_partition(&options->template, launch.box.unprivileged,
+                                             launch.request.fds[0], launch.request.partition_type,
                                              launch.request.partition_size, &error);
         send_answer(connection, &error);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

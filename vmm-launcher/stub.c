@@ -338,7 +338,7 @@ static int receive_start(int start_fd, StartMessage *ret_message, pid_t *ret_pid
 static int map_ids(const StubPlan *plan, int start_fd, pid_t pid)
 {
     if (layer_is_on(LAYER_NAMESPACES)) {
-        int r = box_map_ids(pid, plan->uid, (gid_t)plan->uid);
+        int r = box_map_ids(pid, plan->uid, plan->gid);
         if (r < 0)
             return r;
     }

@@ -43,7 +43,8 @@ typedef struct StubPlan {
     int kill_fd;                 /* a listening socket, or negative */
     int uid_lock_fd;             /* kept open: the uid is taken as long as this process is there */
     int cgroup_fd;               /* a cgroup v2 directory to start in, or negative */
-    uid_t uid;                   /* user and group of everything here */
+    uid_t uid;                   /* user of everything here */
+    gid_t gid;                   /* and its group */
 } StubPlan;
 
 /* What stub_start() gives; the caller owns the descriptors. */

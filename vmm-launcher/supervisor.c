@@ -478,8 +478,8 @@ static int on_vmm_ready(void *userdata)
     Supervisor *supervisor = userdata;
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
-    int r = guard_seal(supervisor->guard, supervisor->setup->uid, supervisor->setup->sealed_policy,
-                       &error);
+    int r = guard_seal(supervisor->guard, supervisor->setup->uid, supervisor->setup->own_uid,
+                       supervisor->setup->sealed_policy, &error);
     if (r < 0)
         begin_end(supervisor, DEATH_START_FAILED, INITIATOR_HOST, error_get_message(&error));
     return r;

@@ -18,6 +18,7 @@ typedef struct SupervisorSetup {
     GuardProgram programs[STUB_PROGRAM_MAX];
     const SeccompPolicy *sealed_policy; /* of the supervisor from the seal on */
     uid_t uid;                          /* the VM's */
+    bool own_uid;                       /* nobody else's */
     int cgroup_kill;                    /* see VmCgroup; lent */
     int memory_events;                  /* the same */
     int stub_report;

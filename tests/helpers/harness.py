@@ -88,7 +88,8 @@ class Host:
     """A private bus with virtualizationd on it.
 
     With launcher options, a listener with them is there before the daemon, which then starts none;
-    and with the name of another launcher, that one.
+    and with the name of another launcher, that one. For a test that does not run as root, the
+    daemon is the user's own.
     """
 
     def __init__(self, build, config='', launcher=None, launcher_options=(), cache_dir=None):
@@ -98,6 +99,10 @@ class Host:
         self.cache_dir = cache_dir or f'{self.build}/cache'
         self.directory = tempfile.mkdtemp(prefix='virtualizationd-')
         os.chmod(self.directory, 0o755)
+        self.daemon_options = []
+        if os.geteuid() != 0:
+            self.daemon_options = ['--user']
+            self.cache_dir = f'{self.directory}/cache'
         self.runtime_dir = os.path.join(self.directory, 'run')
         self.log_path = os.path.join(self.directory, 'daemon.log')
         self.address = f'unix:path={self.directory}/bus'
@@ -151,7 +156,8 @@ class Host:
             os.chmod(notify_path, 0o666)
             environment = dict(os.environ, NOTIFY_SOCKET=notify_path)
             self.daemon = subprocess.Popen(
-                [f'{self.build}/programs/virtualizationd', f'--bus={self.address}',
+                [f'{self.build}/programs/virtualizationd', *self.daemon_options,
+                 f'--bus={self.address}',
                  f'--runtime-dir={self.runtime_dir}', f'--cache-dir={self.cache_dir}',
                  f'--config={self.directory}/daemon.conf'],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)

@@ -10,6 +10,7 @@ integration_tests = \
 	%D%/test-lifetime.py \
 	%D%/test-partitions.py \
 	%D%/test-sandbox.py \
+	%D%/test-user-mode.py \
 	%D%/test-vmctl.py
 
 EXTRA_DIST += $(integration_tests) tests/helpers/harness.py

@@ -1,0 +1,79 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""virtualizationd --user: the same box for a user without any privilege."""
+import os
+import sys
+import tempfile
+
+if os.geteuid() == 0:
+    os.execvp('setpriv', ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups',
+                          sys.executable, *sys.argv])
+
+sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
+sys.dont_write_bytecode = True
+import dbus  # noqa: E402
+from harness import Host, Suite  # noqa: E402
+
+
+def with_host(function):
+    def run(suite):
+        host = Host(suite.build)
+        try:
+            function(host)
+        finally:
+            status, left = host.close()
+            assert not left, left
+            assert status == 0, status
+    return run
+
+
+def status_of(pid):
+    with open(f'/proc/{pid}/status', encoding='ascii') as file:
+        return dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
+
+
+@with_host
+def test_a_users_guest_runs_and_ends(host):
+    vm = host.create(*host.config(host.payload('probe'), 'probe=exit:3'), start=True)
+    record = vm.death()
+    assert record['reason'] == 'shutdown' and record['payload-exit-code'] == 3, record
+
+
+@with_host
+def test_the_vmm_is_in_the_box(host):
+    vm = host.create(*host.config(host.payload('probe'), 'probe=wait'), start=True)
+    vm.wait_for('PayloadReady')
+    pid = int(vm.get('Pid'))
+    status = status_of(pid)
+    assert status['NoNewPrivs'] == '1' and status['Seccomp'] == '2', status
+    assert all(status[f'Cap{kind}'] == '0' * 16 for kind in ('Inh', 'Prm', 'Eff', 'Bnd', 'Amb'))
+    assert status['Uid'].split() == [str(os.getuid())] * 4
+    assert len(status['NSpid'].split()) == 2, status
+    # A process under the same uid may not even look: the user namespace is not its own.
+    for name in ('user', 'mnt', 'net'):
+        try:
+            there = os.readlink(f'/proc/{pid}/ns/{name}')
+            assert there != os.readlink(f'/proc/self/ns/{name}'), name
+        except PermissionError:
+            pass
+    vm.methods.Stop()
+    assert vm.death()['reason'] == 'shutdown'
+
+
+@with_host
+def test_what_is_missing_is_listed(host):
+    capabilities = host.manager().GetCapabilities()
+    assert 'own-uid' in capabilities['sandbox-missing']
+    assert {'empty-root', 'namespaces', 'seccomp'} <= set(capabilities['sandbox-layers'])
+
+
+@with_host
+def test_a_disk_worker_serves_a_user(host):
+    with tempfile.TemporaryFile('r+b', buffering=0) as file:
+        host.manager().InitializeWritablePartition(dbus.types.UnixFd(file.fileno()),
+                                                   dbus.UInt64(8192), 'encryptedstore')
+        assert os.pread(file.fileno(), 1 << 20, 0) == b'UNFORMATTED-STORAGE'.ljust(8192, b'\0')
+
+
+if __name__ == '__main__':
+    sys.exit(Suite().run(sys.modules[__name__]))
