@@ -265,7 +265,7 @@ static bool append_layers(const Daemon *daemon, BusDict *dict)
     const char *missing[ELEMENTS_OF(limits) + 3];
     size_t n_in_force = ELEMENTS_OF(always), n_missing = 0;
     _cleanup_close_ int cgroups = -EBADF;
-    bool user = daemon->options->user;
+    bool user = daemon->options->user && geteuid() != 0;
     unsigned controllers =
         user || cgroup_open_root(&cgroups) < 0 ? 0 : cgroup_get_controllers(cgroups);
 

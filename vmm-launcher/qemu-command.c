@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "common/fd.h"
@@ -154,6 +155,24 @@ static int new_vmdk_descriptor(const LaunchDisk *disk, const int *set_numbers, i
     return fd_reopen(fd, disk->writable ? O_RDWR : O_RDONLY, ret_fd);
 }
 
+/* QEMU's locks are not ours, and to find out which kind of them there is it would want a /dev/null.
+ * Only -drive takes options of extents. */
+static char *dup_unlocked_extents(size_t n_extents)
+{
+    char *text = NULL;
+    size_t size;
+
+    FILE *stream = open_memstream(&text, &size);
+    if (!stream)
+        return NULL;
+    for (size_t i = 0; i < n_extents; i++)
+        fprintf(stream, ",extents.%zu.locking=off", i);
+    if (fclose(stream) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
 /* Puts @fd into an fdset of its own, whose number is the descriptor's. QEMU duplicates what is
  * added and closes the original, so a set per region is also a descriptor per region. */
 static int add_fdset(VmmCommand *command, int fd, int *r)
@@ -191,10 +210,13 @@ static void add_disk(VmmCommand *command, VmmMachine *machine, size_t index, int
         if (*r >= 0)
             *r = new_vmdk_descriptor(disk, set_numbers, &descriptor);
         int set_number = add_fdset(command, descriptor, r);
-        ADD("-blockdev",
-            "driver=vmdk,node-name=disk%zu,read-only=%s,file.driver=file,"
-            "file.filename=/dev/fdset/%d,file.locking=off",
-            index, read_only, set_number);
+        _cleanup_free_ char *no_locks = dup_unlocked_extents(disk->n_regions);
+        if (!no_locks && *r >= 0)
+            *r = -ENOMEM;
+        ADD("-drive",
+            "if=none,id=disk%zu,driver=vmdk,read-only=%s,auto-read-only=off,file.driver=file,"
+            "file.filename=/dev/fdset/%d,file.locking=off%s",
+            index, read_only, set_number, no_locks);
     }
     ADD("-device", "virtio-blk-pci,drive=disk%zu,disable-legacy=on", index);
 }

@@ -205,9 +205,10 @@ static void disks_are_made_of_their_regions(void **state)
 
     assert_true(has(fixture, "-add-fd", "fd=6,set=6"));
     assert_true(has(fixture, "-add-fd", "fd=10,set=10"));
-    assert_true(has(fixture, "-blockdev",
-                    "driver=vmdk,node-name=disk0,read-only=on,file.driver=file,"
-                    "file.filename=/dev/fdset/9,file.locking=off"));
+    assert_true(has(fixture, "-drive",
+                    "if=none,id=disk0,driver=vmdk,read-only=on,auto-read-only=off,file.driver=file,"
+                    "file.filename=/dev/fdset/9,file.locking=off,extents.0.locking=off,"
+                    "extents.1.locking=off,extents.2.locking=off"));
     assert_true(has(fixture, "-blockdev",
                     "driver=raw,node-name=disk1,read-only=off,file.driver=file,"
                     "file.filename=/dev/fdset/10,file.locking=off"));
@@ -242,9 +243,10 @@ static void image_that_begins_inside_its_file_has_a_descriptor(void **state)
         (LaunchDisk){ .writable = true, .n_regions = 1, .regions = &fixture->image };
     fixture->spec.n_disks = 1;
     build(fixture);
-    assert_true(has(fixture, "-blockdev",
-                    "driver=vmdk,node-name=disk0,read-only=off,file.driver=file,"
-                    "file.filename=/dev/fdset/7,file.locking=off"));
+    assert_true(
+        has(fixture, "-drive",
+            "if=none,id=disk0,driver=vmdk,read-only=off,auto-read-only=off,file.driver=file,"
+            "file.filename=/dev/fdset/7,file.locking=off,extents.0.locking=off"));
     assert_int_equal(fd_get_access_mode(get_fd(fixture, 7)), O_RDWR);
 }
 
