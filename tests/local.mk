@@ -7,6 +7,7 @@ include tests/unit/local.mk
 include tests/fuzz/local.mk
 include tests/integration/local.mk
 include tests/bench/local.mk
+include tests/host/local.mk
 
 .PHONY: check-unit check-fuzz check-integration
 check-unit:
