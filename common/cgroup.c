@@ -68,12 +68,12 @@ int cgroup_open_root(int *ret_directory)
     return -ENOENT;
 }
 
-unsigned cgroup_get_controllers(int directory)
+static unsigned read_set(int directory, const char *name)
 {
     char text[256] = " ", word[16];
     unsigned set = 0;
 
-    _cleanup_close_ int fd = openat(directory, "cgroup.controllers", O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
     ssize_t size = fd < 0 ? -1 : read(fd, text + 1, sizeof(text) - 3);
     if (size <= 0)
         return 0;
@@ -85,4 +85,14 @@ unsigned cgroup_get_controllers(int directory)
             set |= controllers[i].controller;
     }
     return set;
+}
+
+unsigned cgroup_get_controllers(int directory)
+{
+    return read_set(directory, "cgroup.controllers");
+}
+
+unsigned cgroup_get_delegated_controllers(int directory)
+{
+    return read_set(directory, "cgroup.subtree_control");
 }

@@ -21,3 +21,6 @@ int cgroup_open_root(int *ret_directory);
 
 /* The set of controllers that @directory has; those of an older hierarchy are not among them. */
 unsigned cgroup_get_controllers(int directory);
+
+/* Those of them that the directories below have, too. */
+unsigned cgroup_get_delegated_controllers(int directory);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A launcher is a fresh execution of this program, not a fork of the listener: each VM's supervisor
- * gets its own address space layout, and systemd's socket activation starts it the same way. */
+ * gets its own address space layout, and systemd's socket activation starts it the same way. One is
+ * kept ready, so that nobody waits for the dynamic loader. */
 #include "vmm-launcher/listener.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
+#include "common/fd-message.h"
 #include "common/fd.h"
 #include "common/log.h"
 #include "common/spawn.h"
@@ -31,6 +33,7 @@
 
 #define ENDED_MAX         64
 #define CGROUP_RETRY_USEC UINT64_C(20000)
+#define SPARE_USEC        UINT64_C(50000)
 
 /* How long to wait for another listener to end. */
 #define LOCK_ATTEMPTS 20
@@ -39,16 +42,19 @@
 typedef struct Launcher {
     struct Listener *listener;
     uint64_t number;
+    int control; /* takes its connection down; negative once it has one */
 } Launcher;
 
 typedef struct Listener {
     sd_event *event;
     int directory;
     int lock;
-    sd_event_source *socket_io, *presence_io, *grace, *cgroup_retry, *sigterm, *sigint;
+    sd_event_source *socket_io, *presence_io, *grace, *cgroup_retry, *spare_timer, *sigterm,
+        *sigint;
     uint64_t ended[ENDED_MAX]; /* launches whose cgroups wait to be removed */
     size_t n_ended;
-    size_t n_launchers;
+    Launcher *spare;    /* waits for a connection; or NULL */
+    size_t n_launchers; /* that have one */
     size_t n_daemons;
     bool ending;                        /* a daemon has said that none will follow */
     char *arguments[ARGUMENTS_MAX + 1]; /* of a launcher */
@@ -118,14 +124,18 @@ static int on_launcher_end(sd_event_source *source, const siginfo_t *info, void 
 
     if (info->si_code != CLD_EXITED)
         log_warning("launcher %d was ended by signal %d", info->si_pid, info->si_status);
-    /* One that is busy is removed when what is left in it is dead; one too many, by the next
-     * listener. */
-    if (remove_cgroup(launcher->number) == -EBUSY && listener->n_ended < ENDED_MAX) {
-        listener->ended[listener->n_ended++] = launcher->number;
-        retry_cgroups(listener);
+    if (launcher == listener->spare) {
+        listener->spare = NULL;
+    } else {
+        /* One that is busy is removed when what is left in it is dead; one too many, by the next
+         * listener. */
+        if (remove_cgroup(launcher->number) == -EBUSY && listener->n_ended < ENDED_MAX) {
+            listener->ended[listener->n_ended++] = launcher->number;
+            retry_cgroups(listener);
+        }
+        listener->n_launchers--;
+        (void)sd_event_source_set_enabled(listener->socket_io, SD_EVENT_ON);
     }
-    listener->n_launchers--;
-    (void)sd_event_source_set_enabled(listener->socket_io, SD_EVENT_ON);
     sd_event_source_disable_unref(source); /* and with it goes @launcher */
     check_idle(listener);
     return 0;
@@ -138,7 +148,7 @@ static int make_arguments(Listener *listener, char *const *own)
     size_t n = 0;
 
     listener->arguments[n++] = (char *)(uintptr_t) "vmm-launcher";
-    listener->arguments[n++] = (char *)(uintptr_t) "--connection-fd=3";
+    listener->arguments[n++] = (char *)(uintptr_t) "--await-fd=3";
     listener->arguments[n++] = listener->cgroup_option;
     for (; *own; own++) {
         bool passed_on = true;
@@ -156,21 +166,82 @@ static int make_arguments(Listener *listener, char *const *own)
     return 0;
 }
 
-static int spawn_launcher(Listener *listener, int connection, pid_t *ret_pid)
+static void launcher_free(void *userdata)
+{
+    Launcher *launcher = userdata;
+
+    (void)fd_close(launcher->control);
+    free(launcher);
+}
+
+static int spawn_launcher(Listener *listener, int control, pid_t *ret_pid)
 {
     char name[VM_CGROUP_NAME_SIZE];
 
     vm_cgroup_make_name(getpid(), ++listener->n_launches, name);
     (void)snprintf(listener->cgroup_option, sizeof(listener->cgroup_option), "--cgroup=%s", name);
-    return spawn_program("/proc/self/exe", listener->arguments, connection, ret_pid);
+    return spawn_program("/proc/self/exe", listener->arguments, control, ret_pid);
+}
+
+/* Starts a launcher that waits for its connection. */
+static int make_spare(Listener *listener)
+{
+    sd_event_source *child = NULL;
+    siginfo_t info;
+    int pair[2];
+    pid_t pid;
+
+    if (listener->spare)
+        return 0;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    _cleanup_close_ int control = pair[0];
+    _cleanup_close_ int launchers_end = pair[1];
+    _cleanup_free_ Launcher *launcher = malloc(sizeof(*launcher));
+    if (!launcher)
+        return -ENOMEM;
+    int r = spawn_launcher(listener, launchers_end, &pid);
+    if (r < 0)
+        return r;
+    *launcher = (Launcher){ .listener = listener, .number = listener->n_launches };
+    r = sd_event_add_child(listener->event, &child, pid, WEXITED, on_launcher_end, launcher);
+    if (r < 0) {
+        (void)kill(pid, SIGKILL); /* ours, and not reaped: the pid is still its own */
+        (void)waitid(P_PID, (id_t)pid, &info, WEXITED);
+        return r;
+    }
+    (void)sd_event_source_set_description(child, "launcher");
+    (void)sd_event_source_set_destroy_callback(child, launcher_free);
+    launcher->control = take_fd(&control);
+    listener->spare = TAKE_PTR(launcher);
+    return 0;
+}
+
+static int on_spare_time(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    Listener *listener = userdata;
+
+    (void)source;
+    (void)usec;
+    listener->spare_timer = sd_event_source_disable_unref(listener->spare_timer);
+    int r = make_spare(listener);
+    if (r < 0)
+        log_warning("cannot keep a launcher ready: %s",
+                    strerror(-r)); /* a connection tries again */
+    return 0;
+}
+
+/* Not at once: the launch that has just begun needs the processors more. */
+static void plan_spare(Listener *listener)
+{
+    if (!listener->spare_timer)
+        (void)sd_event_add_time_relative(listener->event, &listener->spare_timer, CLOCK_MONOTONIC,
+                                         SPARE_USEC, 0, on_spare_time, listener);
 }
 
 static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
     Listener *listener = userdata;
-    sd_event_source *child = NULL;
-    siginfo_t info;
-    pid_t pid;
 
     (void)revents;
     _cleanup_close_ int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
@@ -181,24 +252,17 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
         return 0;
     }
 
-    _cleanup_free_ Launcher *launcher = malloc(sizeof(*launcher));
-    int r = launcher ? spawn_launcher(listener, connection, &pid) : -ENOMEM;
+    int r = make_spare(listener);
+    if (r >= 0)
+        r = fd_message_send(listener->spare->control, "", 1, &connection, 1);
     if (r < 0) {
         log_error("cannot start a launcher: %s", strerror(-r));
         return 0;
     }
-    *launcher = (Launcher){ .listener = listener, .number = listener->n_launches };
-    r = sd_event_add_child(listener->event, &child, pid, WEXITED, on_launcher_end, launcher);
-    if (r < 0) {
-        log_error("cannot watch launcher %d: %s", pid, strerror(-r));
-        (void)kill(pid, SIGKILL); /* ours, and not reaped: the pid is still its own */
-        (void)waitid(P_PID, (id_t)pid, &info, WEXITED);
-        return 0;
-    }
-    (void)sd_event_source_set_description(child, "launcher");
-    (void)sd_event_source_set_destroy_callback(child, free);
-    (void)TAKE_PTR(launcher);
+    listener->spare->control = fd_close(listener->spare->control);
+    listener->spare = NULL;
     listener->n_launchers++;
+    plan_spare(listener);
     check_idle(listener);
     return 0;
 }
@@ -339,15 +403,17 @@ static int set_up(Listener *listener, const ListenerOptions *options)
     r = add_socket(listener, LISTENER_PRESENCE, options->user, on_presence, &listener->presence_io);
     if (r < 0)
         return r;
+    plan_spare(listener);
     check_idle(listener);
     return 0;
 }
 
 static void tear_down(Listener *listener)
 {
-    sd_event_source **const sources[] = { &listener->socket_io, &listener->presence_io,
-                                          &listener->grace,     &listener->cgroup_retry,
-                                          &listener->sigterm,   &listener->sigint };
+    sd_event_source **const sources[] = { &listener->socket_io,   &listener->presence_io,
+                                          &listener->grace,       &listener->cgroup_retry,
+                                          &listener->spare_timer, &listener->sigterm,
+                                          &listener->sigint };
 
     for (size_t i = 0; i < ELEMENTS_OF(sources); i++)
         *sources[i] = sd_event_source_disable_unref(*sources[i]);

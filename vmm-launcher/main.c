@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "common/fd-message.h"
 #include "common/fd.h"
 #include "common/log.h"
 #include "common/text.h"
@@ -23,6 +25,7 @@
 
 typedef struct Options {
     uint64_t connection_fd; /* 0: none */
+    uint64_t await_fd;      /* 0: none */
     uint64_t user;
     uint64_t ready_fd; /* 0: none */
     const char *directory;
@@ -33,11 +36,13 @@ typedef struct Options {
 static void print_help(void)
 {
     puts("Usage: vmm-launcher [OPTION]... --connection-fd=N\n"
+         "       vmm-launcher [OPTION]... --await-fd=N\n"
          "       vmm-launcher [OPTION]... --listen=DIRECTORY --user=UID [--ready-fd=N]\n"
          "\n"
          "Starts virtual machines for virtualizationd, which runs it; not for use by hand.\n"
          "\n"
          "      --connection-fd=N   serve one launch on this connected socket\n"
+         "      --await-fd=N        the same on a socket that comes in by N\n"
          "      --listen=DIRECTORY  serve each connection to DIRECTORY/socket by a launcher\n"
          "      --user=UID          who may connect\n"
          "      --ready-fd=N        write a line to N once connections are taken\n"
@@ -66,6 +71,7 @@ static int parse_options(int argc, char **argv, Options *options)
 {
     enum {
         CONNECTION_FD = 256,
+        AWAIT_FD,
         LISTEN,
         USER,
         READY_FD,
@@ -77,6 +83,7 @@ static int parse_options(int argc, char **argv, Options *options)
     };
     static const struct option table[] = {
         { "connection-fd", required_argument, NULL, CONNECTION_FD },
+        { "await-fd", required_argument, NULL, AWAIT_FD },
         { "listen", required_argument, NULL, LISTEN },
         { "user", required_argument, NULL, USER },
         { "ready-fd", required_argument, NULL, READY_FD },
@@ -94,6 +101,9 @@ static int parse_options(int argc, char **argv, Options *options)
         switch (option) {
         case CONNECTION_FD:
             r = parse_number("connection-fd", optarg, INT32_MAX, &options->connection_fd);
+            break;
+        case AWAIT_FD:
+            r = parse_number("await-fd", optarg, INT32_MAX, &options->await_fd);
             break;
         case LISTEN:
             options->directory = optarg;
@@ -129,8 +139,12 @@ static int parse_options(int argc, char **argv, Options *options)
     }
     if (r < 0)
         return r;
-    if (optind < argc || (options->connection_fd != 0) == (options->directory != NULL)) {
-        fputs("vmm-launcher: one of --connection-fd and --listen is needed; see --help\n", stderr);
+    int n_modes =
+        (options->connection_fd != 0) + (options->await_fd != 0) + (options->directory != NULL);
+    if (optind < argc || n_modes != 1) {
+        fputs(
+            "vmm-launcher: one of --connection-fd, --await-fd and --listen is needed; see --help\n",
+            stderr);
         return -EINVAL;
     }
     return 1;
@@ -149,8 +163,28 @@ static void raise_descriptor_limit(void)
         log_debug("cannot raise the descriptor limit");
 }
 
+/* Waits for the connection to serve. 0 when none will come. */
+static int await_connection(int fd, int *ret_connection)
+{
+    struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+    size_t size, n_fds;
+    char byte;
+
+    while (poll(&poll_fd, 1, -1) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    int r = fd_message_receive(fd, &byte, 1, &size, ret_connection, 1, &n_fds);
+    if (r < 0)
+        return r;
+    (void)fd_close(fd);
+    return n_fds == 1;
+}
+
 int main(int argc, char **argv)
 {
+    int connection;
+
     Options options = { .launch.template = { .cache_dir = DEFAULT_CACHE_DIR,
                                              .policy_dir = DEFAULT_POLICY_DIR,
                                              .vmm_prefix = "" } };
@@ -166,6 +200,12 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     raise_descriptor_limit();
     layer_configure(&options.layers);
+    if (options.await_fd != 0) {
+        r = await_connection((int)options.await_fd, &connection);
+        if (r <= 0)
+            return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return launch_serve(connection, &options.launch);
+    }
     if (options.connection_fd != 0)
         return launch_serve((int)options.connection_fd, &options.launch);
 

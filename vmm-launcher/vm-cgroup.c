@@ -71,13 +71,16 @@ static int open_parent(int *ret_parent)
     int r = cgroup_open_root(&root);
     if (r < 0)
         return r;
-    delegate_controllers(root);
-    if (mkdirat(root, PARENT, 0755) < 0 && errno != EEXIST)
+    if (mkdirat(root, PARENT, 0755) == 0)
+        delegate_controllers(root);
+    else if (errno != EEXIST)
         return -errno;
     _cleanup_close_ int parent = openat(root, PARENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0)
         return -errno;
-    delegate_controllers(parent);
+    /* All of them, or none: whoever made the directory may not have come to this yet. */
+    if (cgroup_get_controllers(parent) != cgroup_get_delegated_controllers(parent))
+        delegate_controllers(parent);
     *ret_parent = take_fd(&parent);
     return 0;
 }
