@@ -28,9 +28,9 @@ typedef enum SupervisorMessageType {
     SUPERVISOR_SUSPEND = 5, /* no vCPU runs */
     SUPERVISOR_RESUME = 6,
     SUPERVISOR_CONNECT = 7, /* connects the stream socket it carries to guest port @value; @id */
-    /* In place of LAUNCH: makes the file that it carries a new writable partition image of @size bytes
-     * and the PartitionType @value. Answered by ACCEPTED when it is done, or REFUSED; then the
-     * connection ends. */
+    /* In place of LAUNCH: makes the file that it carries a new writable partition image of @size
+     * bytes and the PartitionType @value. Answered by ACCEPTED when it is done, or REFUSED; then
+     * the connection ends. */
     SUPERVISOR_INITIALIZE_PARTITION = 8,
     /* Up. */
     SUPERVISOR_ACCEPTED = 16,  /* the spec is good; events follow */

@@ -1,5 +1,5 @@
 # make bench: figures beside QEMU started bare. BENCH_FLAGS="--peer NAME=COMMAND" adds other
-# benches that print the same names.
+# benches that print the same names; SANDBOX_BENCH_FLAGS="--spawn COMMAND" the floors of a launch.
 EXTRA_PROGRAMS += programs/guest-up programs/bus-calls
 programs_guest_up_SOURCES = %D%/guest-up.c
 programs_guest_up_CPPFLAGS = $(guest_cppflags)
@@ -9,9 +9,12 @@ programs_guest_up_LDADD =
 programs_bus_calls_SOURCES = %D%/bus-calls.c
 programs_bus_calls_LDADD = $(DBUS_LIBS)
 
-EXTRA_DIST += %D%/bench.py
+EXTRA_DIST += %D%/bench.py %D%/sandbox.py
 BENCH_FLAGS =
+SANDBOX_BENCH_FLAGS =
 
 .PHONY: bench
-bench: all guest-image.stamp programs/guest-up programs/bus-calls programs/payloads/probe
+bench: all guest-image.stamp programs/guest-up programs/bus-calls programs/payloads/probe \
+	programs/vmm-launcher-for-tests
+	$(srcdir)/tests/bench/sandbox.py $(abs_builddir) $(SANDBOX_BENCH_FLAGS)
 	$(srcdir)/tests/bench/bench.py $(abs_builddir) $(BENCH_FLAGS)
