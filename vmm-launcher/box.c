@@ -264,11 +264,14 @@ static int enter_root(const Box *box, int *ret_sysctl_fd)
     char path[64];
 
     int r = open_sysctls(ret_sysctl_fd);
-    if (r < 0 || !layer_is_on(LAYER_MOUNTS))
+    if (r < 0)
         return r;
     /* Nothing of what follows may reach the host. */
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        move_mount(box->root_tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return -errno;
+    if (!layer_is_on(LAYER_MOUNTS))
+        return 0;
+    if (move_mount(box->root_tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
         fchdir(box->root_tree) < 0 ||
         (box->files >= 0 &&
          move_mount(box->files, "", AT_FDCWD, &TEMPLATE_VM_FILES[1], MOVE_MOUNT_F_EMPTY_PATH) < 0))
@@ -329,7 +332,16 @@ static int restrict_paths(const Box *box)
         { box->has_device ? DEVICE_PATH : NULL, true },
         { NULL, false },
     };
+    char root[64];
+    const LandlockRule rules_without_mounts[] = {
+        { root, false },
+        { "/usr/lib", false }, /* where the loader and the libraries are then taken from */
+        { NULL, false },
+    };
 
+    (void)snprintf(root, sizeof(root), "/proc/self/fd/%d/root", box->template_directory);
+    if (layer_is_on(LAYER_LANDLOCK) && !layer_is_on(LAYER_MOUNTS))
+        return landlock_restrict(rules_without_mounts);
     return layer_is_on(LAYER_LANDLOCK) ? landlock_restrict(rules) : 0;
 }
 

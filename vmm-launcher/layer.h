@@ -6,6 +6,7 @@
 
 #include <getopt.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 #include "common/drop-privileges.h"
@@ -24,21 +25,27 @@ typedef enum Layer {
 
 #ifdef LAUNCHER_FOR_TESTS
 
+#    define LAYER_LEAKS_MAX 4
+
 typedef struct LayerOptions {
-    const char *without;        /* letters of layers */
-    unsigned long kill_at;      /* number of a kill point of the launcher; 0: none */
-    unsigned long kill_stub_at; /* the same for the stub and what it forks */
+    const char *without;                /* letters of layers */
+    unsigned long kill_at;              /* number of a kill point of the launcher; 0: none */
+    unsigned long kill_stub_at;         /* the same for the stub and what it forks */
+    const char *leaks[LAYER_LEAKS_MAX]; /* paths to open and to leave open */
+    size_t n_leaks;
 } LayerOptions;
 
 enum {
     LAYER_OPTION_WITHOUT = 1000,
     LAYER_OPTION_KILL_AT,
     LAYER_OPTION_KILL_STUB_AT,
+    LAYER_OPTION_LEAK,
 };
-#    define LAYER_OPTIONS                                                    \
-        { "without-layers", required_argument, NULL, LAYER_OPTION_WITHOUT }, \
-            { "kill-at", required_argument, NULL, LAYER_OPTION_KILL_AT },    \
-            { "kill-stub-at", required_argument, NULL, LAYER_OPTION_KILL_STUB_AT },
+#    define LAYER_OPTIONS                                                           \
+        { "without-layers", required_argument, NULL, LAYER_OPTION_WITHOUT },        \
+            { "kill-at", required_argument, NULL, LAYER_OPTION_KILL_AT },           \
+            { "kill-stub-at", required_argument, NULL, LAYER_OPTION_KILL_STUB_AT }, \
+            { "leak", required_argument, NULL, LAYER_OPTION_LEAK },
 
 bool layer_take_option(int option, const char *value, LayerOptions *options);
 void layer_configure(const LayerOptions *options);
