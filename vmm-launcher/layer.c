@@ -18,7 +18,7 @@
 /* The one exception from "no variables at file scope": state of the tests, not of the program. */
 static LayerOptions configured;
 static pid_t launcher;
-static unsigned long n_passed;
+static unsigned long n_passed, n_passed_by_stub;
 
 bool layer_take_option(int option, const char *value, LayerOptions *options)
 {
@@ -92,9 +92,15 @@ int layer_drop_privileges(uid_t uid)
 
 void layer_kill_point(void)
 {
-    unsigned long kill_at = getpid() == launcher ? configured.kill_at : configured.kill_stub_at;
+    bool is_launcher = getpid() == launcher;
+    unsigned long kill_at = is_launcher ? configured.kill_at : configured.kill_stub_at;
 
-    n_passed++;
-    if (kill_at != 0 && n_passed == kill_at)
+    /* The stub begins with a copy of the launcher's number. */
+    unsigned long passed = is_launcher ? ++n_passed : ++n_passed_by_stub;
+    if (kill_at == 0 || passed != kill_at)
+        return;
+    /* Process 1 of a namespace is not killed from inside, and a program's policy stops kill(2). */
+    if (is_launcher)
         (void)kill(getpid(), SIGKILL);
+    _exit(EXIT_FAILURE);
 }
