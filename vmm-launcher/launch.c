@@ -580,6 +580,8 @@ static int become_supervisor(Launch *launch, Error *error)
 
     release_vm_ends(launch);
     int r = enter_box(launch);
+    if (r == -ESRCH)
+        return error_set(error, ERROR_START_FAILED, "the VMM ended as soon as it was started");
     if (r < 0)
         return error_set_errno(error, ERROR_START_FAILED, r, "cannot enter the box");
     layer_kill_point();
