@@ -97,6 +97,7 @@ typedef struct Supervisor {
     ByteRing console_ring;
     VmmLog vmm_log;
 
+    const char *silence_sentence; /* why silence_timer runs */
     StopStep stop_step;
     uint64_t stop_timeout_usec;
     uint64_t payload_left_usec; /* of the payload's deadline, while it does not run */
@@ -277,17 +278,19 @@ static int on_silence(sd_event_source *source, uint64_t usec, void *userdata)
     (void)usec;
     begin_end(supervisor,
               supervisor->facts.running ? DEATH_INFRASTRUCTURE_ERROR : DEATH_START_FAILED,
-              INITIATOR_HOST, "the VMM or vsock-device broke off");
+              INITIATOR_HOST, supervisor->silence_sentence);
     return 0;
 }
 
 /* Something that belongs to the VM has gone: usually the first sign that all of it is ending, which
- * the stub will report in a moment. If it does not, that is the end. */
+ * the stub will report in a moment. If it does not, that is the end, for the reason in @sentence, a
+ * literal. */
 static void expect_end(Supervisor *supervisor, const char *sentence)
 {
     log_debug("%s", sentence);
     if (supervisor->silence_timer || supervisor->concluded)
         return;
+    supervisor->silence_sentence = sentence;
     if (sd_event_add_time_relative(supervisor->event, &supervisor->silence_timer, CLOCK_MONOTONIC,
                                    UNEXPLAINED_END_USEC, 0, on_silence, supervisor) < 0)
         (void)on_silence(NULL, 0, supervisor);

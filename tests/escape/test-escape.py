@@ -448,6 +448,8 @@ def hostile_ways(suite, ways):
             if reasons:
                 reason = vm.death(30)['reason']
                 assert reason in reasons, (way, vm.death())
+                words = QMP_WORDS.get(way)
+                assert not words or words in vm.death()['message'], (way, vm.death())
             else:
                 assert not vm.find('Died'), (way, vm.death())
                 vm.methods.Kill()
@@ -459,6 +461,9 @@ def hostile_ways(suite, ways):
 
 
 BROKEN = ('infrastructure-error', 'start-failed')
+# What the death record says of it.
+QMP_WORDS = {'qmp-long-line': 'a line that is too long', 'qmp-bytes': 'control connection',
+             'qmp-answers': 'answers what nobody asked'}
 
 
 def test_row_37_hostile_qmp(suite):
