@@ -43,6 +43,7 @@ typedef struct Launcher {
     struct Listener *listener;
     uint64_t number;
     int control; /* takes its connection down; negative once it has one */
+    sd_event_source *child;
 } Launcher;
 
 typedef struct Listener {
@@ -122,6 +123,7 @@ static int on_launcher_end(sd_event_source *source, const siginfo_t *info, void 
     Launcher *launcher = userdata;
     Listener *listener = launcher->listener;
 
+    (void)source;
     if (info->si_code != CLD_EXITED)
         log_warning("launcher %d was ended by signal %d", info->si_pid, info->si_status);
     if (launcher == listener->spare) {
@@ -136,7 +138,7 @@ static int on_launcher_end(sd_event_source *source, const siginfo_t *info, void 
         listener->n_launchers--;
         (void)sd_event_source_set_enabled(listener->socket_io, SD_EVENT_ON);
     }
-    sd_event_source_disable_unref(source); /* and with it goes @launcher */
+    sd_event_source_disable_unref(launcher->child); /* and with it goes @launcher */
     check_idle(listener);
     return 0;
 }
@@ -186,7 +188,6 @@ static int spawn_launcher(Listener *listener, int control, pid_t *ret_pid)
 /* Starts a launcher that waits for its connection. */
 static int make_spare(Listener *listener)
 {
-    sd_event_source *child = NULL;
     siginfo_t info;
     int pair[2];
     pid_t pid;
@@ -204,14 +205,15 @@ static int make_spare(Listener *listener)
     if (r < 0)
         return r;
     *launcher = (Launcher){ .listener = listener, .number = listener->n_launches };
-    r = sd_event_add_child(listener->event, &child, pid, WEXITED, on_launcher_end, launcher);
+    r = sd_event_add_child(listener->event, &launcher->child, pid, WEXITED, on_launcher_end,
+                           launcher);
     if (r < 0) {
         (void)kill(pid, SIGKILL); /* ours, and not reaped: the pid is still its own */
         (void)waitid(P_PID, (id_t)pid, &info, WEXITED);
         return r;
     }
-    (void)sd_event_source_set_description(child, "launcher");
-    (void)sd_event_source_set_destroy_callback(child, launcher_free);
+    (void)sd_event_source_set_description(launcher->child, "launcher");
+    (void)sd_event_source_set_destroy_callback(launcher->child, launcher_free);
     launcher->control = take_fd(&control);
     listener->spare = TAKE_PTR(launcher);
     return 0;
@@ -415,6 +417,9 @@ static void tear_down(Listener *listener)
                                           &listener->spare_timer, &listener->sigterm,
                                           &listener->sigint };
 
+    /* The one that waits ends with its socket. */
+    if (listener->spare)
+        sd_event_source_disable_unref(listener->spare->child);
     for (size_t i = 0; i < ELEMENTS_OF(sources); i++)
         *sources[i] = sd_event_source_disable_unref(*sources[i]);
     sd_event_unref(listener->event);
