@@ -159,11 +159,7 @@ static _Noreturn void run_program(const StubPlan *plan,
 {
     /* Nothing of the caller's environment; what QEMU would look up late is said here. */
     char *const environment[] = { (char[]){ "LC_ALL=C" }, (char[]){ "TZ=UTC0" },
-                                  (char[]){ "MALLOC_ARENA_MAX=1" },
-#ifdef __SANITIZE_ADDRESS__
-                                  (char[]){ "ASAN_OPTIONS=detect_leaks=0" }, /* without a /proc */
-#endif
-                                  NULL };
+                                  (char[]){ "MALLOC_ARENA_MAX=1" }, NULL };
     const StubCommand *command = &plan->commands[program];
     int listener = -EBADF;
     sigset_t none;
@@ -282,7 +278,9 @@ static _Noreturn void stub_main(const StubPlan *plan, int start_fd)
     }
 
     for (uint32_t program = 0; program < STUB_PROGRAM_MAX; program++) {
-        pids[program] = fork();
+        /* Like vfork(2): nothing of our memory is copied for a process that executes at once. What
+         * it does meanwhile, to signals, limits, descriptors and its filter, is its own. */
+        pids[program] = vfork();
         if (pids[program] < 0)
             fail(start_fd, program, STEP_FORK, errno);
         if (pids[program] == 0)
