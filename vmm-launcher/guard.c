@@ -28,7 +28,7 @@ typedef struct Listener {
     Guard *guard;
     StubProgram program;
     sd_event_source *io;
-    bool told[CALL_NUMBERS_MAX]; /* in the log: each call once */
+    bool told[2][CALL_NUMBERS_MAX]; /* in the log: each call once before the seal and once after */
 } Listener;
 
 struct Guard {
@@ -43,13 +43,13 @@ struct Guard {
 static void tell_once(Listener *listener, int number, const char *what)
 {
     const char *name = syscall_name(number);
+    bool sealed = listener->guard->sealed;
 
-    if (number < 0 || number >= CALL_NUMBERS_MAX || listener->told[number])
+    if (number < 0 || number >= CALL_NUMBERS_MAX || listener->told[sealed][number])
         return;
-    listener->told[number] = true;
+    listener->told[sealed][number] = true;
     log_notice("seccomp: %s %s: %s (%d), %s the seal", stub_program_to_string(listener->program),
-               what, name ? name : "an unknown call", number,
-               listener->guard->sealed ? "after" : "before");
+               what, name ? name : "an unknown call", number, sealed ? "after" : "before");
 }
 
 /* Whether the call may go on; an errno to refuse it with; or 1 for a violation. */
