@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Root only until the listener runs and the directories are there: then the daemon becomes its own
- * user, connects to the bus as that user, and never sees privilege again. */
+ * user, puts its seccomp policy on, connects to the bus as that user, and never sees privilege
+ * again. */
 #include "virtualizationd/daemon.h"
 
 #include <assert.h>
@@ -11,15 +12,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "common/cgroup.h"
 #include "common/drop-privileges.h"
 #include "common/fd.h"
 #include "common/kvm.h"
+#include "common/landlock.h"
 #include "common/log.h"
+#include "common/seccomp-policy.h"
 #include "dbus/interfaces.h"
 #include "virtualizationd/disk-job.h"
 #include "virtualizationd/launcher.h"
@@ -27,6 +32,9 @@
 #include "virtualizationd/vm.h"
 
 #define NOFILE_WANTED 65536
+
+/* In the cache directory; see vmm-launcher/template-root.h. */
+#define POLICIES "template/policy"
 
 static void on_peer_gone(void *userdata, const char *name)
 {
@@ -62,9 +70,13 @@ static void measure_host(Daemon *daemon)
 {
     long n_pages = sysconf(_SC_PHYS_PAGES), page_size = sysconf(_SC_PAGESIZE);
     long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    _cleanup_close_ int cgroups = -EBADF;
 
     daemon->host_memory_bytes = (uint64_t)n_pages * (uint64_t)page_size;
     daemon->host_cpus = n_cpus > 0 ? (uint32_t)n_cpus : 1;
+    daemon->cgroup_controllers =
+        cgroup_open_root(&cgroups) < 0 ? 0 : cgroup_get_controllers(cgroups);
+    daemon->has_landlock = landlock_get_abi() > 0;
     daemon->kvm_usable = kvm_is_usable(&daemon->kvm_reason);
 }
 
@@ -107,8 +119,43 @@ static int make_directories(Daemon *daemon, const struct passwd *user, Error *er
     return 0;
 }
 
+/* The daemon's own policy: the one beside those of the VMs, which the listener has made. */
+static int load_policy(const Daemon *daemon, SeccompPolicy **ret_policy, Error *error)
+{
+    _cleanup_free_ char *path = NULL;
+
+    if (asprintf(&path, "%s/" POLICIES, daemon->options->cache_dir) < 0) {
+        path = NULL;
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    }
+    _cleanup_close_ int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return error_set_errno(error, ERROR_START_FAILED, errno,
+                               "cannot open %s, where the launcher's listener, which says why if "
+                               "it has not, puts the seccomp policies",
+                               path);
+    return seccomp_policy_load(directory, "virtualizationd", ret_policy, error);
+}
+
+/* From here on the daemon makes the system calls that its policy allows, and no other. */
+static int apply_policy(const SeccompPolicy *policy, Error *error)
+{
+    if (seccomp_policy_needs_listener(policy))
+        return error_set(error, ERROR_START_FAILED,
+                         "the seccomp policy 'virtualizationd' is one for a program that somebody "
+                         "listens to");
+    /* The drop of privileges has done so, where there was one. */
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot forbid new privileges");
+    int r = seccomp_policy_apply(policy, NULL);
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r,
+                               "cannot put on the seccomp policy 'virtualizationd'");
+    return 0;
+}
+
 /* Everything that needs root, if we are, and the way out of it. */
-static int prepare_as_root(Daemon *daemon, Error *error)
+static int prepare_as_root(Daemon *daemon, SeccompPolicy **ret_policy, Error *error)
 {
     const struct passwd *user = NULL;
 
@@ -128,6 +175,9 @@ static int prepare_as_root(Daemon *daemon, Error *error)
     r = launcher_ensure(daemon->launcher_dir, daemon->options->cache_dir,
                         user ? user->pw_uid : geteuid(), daemon->options->user, &daemon->presence,
                         error);
+    if (r < 0)
+        return r;
+    r = load_policy(daemon, ret_policy, error);
     if (r < 0 || !user || user->pw_uid == 0)
         return r;
     r = drop_privileges(user->pw_uid, user->pw_gid);
@@ -162,15 +212,21 @@ static int set_up_loop(Daemon *daemon)
 
 static int set_up(Daemon *daemon, Error *error)
 {
+    _cleanup_(seccomp_policy_freep) SeccompPolicy *policy = NULL;
+
     int r = settings_load(daemon->options->config, &daemon->settings, error);
     if (r < 0)
         return r;
-    r = prepare_as_root(daemon, error);
+    r = prepare_as_root(daemon, &policy, error);
     if (r < 0)
         return r;
     r = set_up_loop(daemon);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot set up the event loop");
+    /* Once on the bus, anybody may write to us. */
+    r = apply_policy(policy, error);
+    if (r < 0)
+        return r;
     r = bus_service_new(daemon->event, daemon->options->bus, PRIORITY_BUS, &bus_handlers, daemon,
                         &daemon->bus, error);
     if (r < 0)

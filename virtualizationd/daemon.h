@@ -40,6 +40,8 @@ typedef struct Daemon {
     int presence;       /* see launcher_ensure() */
     uint64_t host_memory_bytes;
     uint32_t host_cpus;
+    unsigned cgroup_controllers; /* of CgroupController */
+    bool has_landlock;
     bool kvm_usable;
     const char *kvm_reason;
 } Daemon;

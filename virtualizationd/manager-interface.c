@@ -5,8 +5,6 @@
 #include <unistd.h>
 
 #include "common/cgroup.h"
-#include "common/fd.h"
-#include "common/landlock.h"
 #include "common/text.h"
 #include "config.h"
 #include "dbus/interfaces.h"
@@ -264,22 +262,19 @@ static bool append_layers(const Daemon *daemon, BusDict *dict)
     const char *in_force[ELEMENTS_OF(always) + ELEMENTS_OF(limits) + 3];
     const char *missing[ELEMENTS_OF(limits) + 3];
     size_t n_in_force = ELEMENTS_OF(always), n_missing = 0;
-    _cleanup_close_ int cgroups = -EBADF;
     bool user = daemon->options->user && geteuid() != 0;
-    unsigned controllers =
-        user || cgroup_open_root(&cgroups) < 0 ? 0 : cgroup_get_controllers(cgroups);
 
     memcpy(in_force, always, sizeof(always));
     if (user)
         missing[n_missing++] = "own-uid";
     else
         in_force[n_in_force++] = "own-uid";
-    if (landlock_get_abi() > 0)
+    if (daemon->has_landlock)
         in_force[n_in_force++] = "landlock";
     else
         missing[n_missing++] = "landlock";
     for (size_t i = 0; i < ELEMENTS_OF(limits); i++) {
-        if (controllers & limits[i].controller)
+        if (!user && (daemon->cgroup_controllers & limits[i].controller))
             in_force[n_in_force++] = limits[i].name;
         else
             missing[n_missing++] = limits[i].name;

@@ -367,6 +367,11 @@ class Suite:
         self.build = os.environ.get('top_builddir') or (sys.argv[1] if len(sys.argv) > 1 else '')
         self.only = os.environ.get('TESTS_ONLY', '')
 
+    @property
+    def sanitized(self):
+        with open(f'{self.build}/Makefile', encoding='utf-8') as file:
+            return '\nSANITIZER_CFLAGS = -f' in file.read()
+
     def run(self, module):
         tests = [(name, function) for name, function in vars(module).items()
                  if name.startswith('test_') and self.only in name]

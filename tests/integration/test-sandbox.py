@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -13,8 +14,8 @@ import tempfile
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
-from harness import (Host, MANAGER, NAME, ROOT, Suite, UID_COUNT, UID_MIN, processes,  # noqa: E402
-                     wait_until)
+from harness import (DEADLINE, Host, MANAGER, NAME, ROOT, Suite, UID_COUNT,  # noqa: E402
+                     UID_MIN, processes, wait_until)
 
 POLICIES = os.path.join(os.environ['top_srcdir'], 'policy', 'seccomp')
 
@@ -22,6 +23,15 @@ POLICIES = os.path.join(os.environ['top_srcdir'], 'policy', 'seccomp')
 def read_policy(role):
     with open(f'{POLICIES}/{role}.json', encoding='utf-8') as file:
         return json.load(file)
+
+
+def merge(policy, fragment):
+    """Adds what the sanitizers' runtime calls, as the policies of such a build have it."""
+    added = {name for entry in fragment['syscalls'] for name in entry['names']}
+    for entry in policy['syscalls']:
+        entry['names'] = [name for name in entry['names'] if name not in added]
+    policy['syscalls'] = [entry for entry in policy['syscalls'] + fragment['syscalls']
+                          if entry['names']]
 
 
 class OwnPolicies:
@@ -41,20 +51,12 @@ class OwnPolicies:
     def without(self, role, call):
         """ROLE's policy with everything about @call taken out."""
         policy = read_policy(role)
-        if role == 'vsock-device' and self.is_sanitized():
-            more = read_policy('sanitizers')['syscalls']
-            instead = {name for entry in more if 'args' not in entry for name in entry['names']}
-            for entry in policy['syscalls']:
-                entry['names'] = [name for name in entry['names'] if name not in instead]
-            policy['syscalls'] += more
         for entry in policy['syscalls']:
             entry['names'] = [name for name in entry['names'] if name != call]
         policy['syscalls'] = [entry for entry in policy['syscalls'] if entry['names']]
+        if self.suite.sanitized and not role.startswith('qemu'):
+            merge(policy, read_policy('sanitizers'))
         self.write(role, json.dumps(policy))
-
-    def is_sanitized(self):
-        with open(f'{self.suite.build}/programs/vsock-device', 'rb') as file:
-            return b'libasan' in file.read()
 
     def write(self, role, text):
         with open(f'{self.policies}/{role}.json', 'w', encoding='utf-8') as file:
@@ -138,8 +140,8 @@ def test_only_root_may_weaken_the_sandbox(suite):
 
 def test_a_policy_that_is_none_starts_nothing(suite):
     with OwnPolicies(suite) as own:
-        own.write('qemu-tcg', '{"defaultAction": "SCMP_ACT_ALLOW"}')
         host = own.start()
+        own.write('qemu-tcg', '{"defaultAction": "SCMP_ACT_ALLOW"}')
         try:
             host.create(*host.config(host.payload('probe'), 'probe=exit:0'), start=True)
             raise AssertionError('started')
@@ -149,6 +151,34 @@ def test_a_policy_that_is_none_starts_nothing(suite):
         os.unlink(f'{own.policies}/qemu-tcg.json')
         vm = host.create(*host.config(host.payload('probe'), 'probe=exit:0'), start=True)
         assert vm.death()['reason'] == 'shutdown'
+
+
+def test_the_daemon_has_a_policy_of_its_own(suite):
+    with OwnPolicies(suite) as own:
+        own.without('virtualizationd', 'bind')
+        host = own.start()
+        with open(f'/proc/{host.daemon.pid}/status', encoding='ascii') as file:
+            status = file.read()
+        assert 'Seccomp:\t2' in status and 'NoNewPrivs:\t1' in status, status
+        host.manager().ListVms(True)
+        try:
+            host.create(*host.config(), start=True)  # makes a socket for the VM
+            raise AssertionError('the daemon lives on')
+        except dbus.DBusException as problem:
+            assert problem.get_dbus_name().endswith('.NoReply'), problem
+        assert host.daemon.wait(DEADLINE) == -signal.SIGSYS
+        host.start_daemon()  # which clears up
+
+
+def test_a_daemon_without_a_policy_does_not_start(suite):
+    with OwnPolicies(suite) as own:
+        own.write('virtualizationd', '{"defaultAction": "SCMP_ACT_ALLOW"}')
+        try:
+            own.start()
+            raise AssertionError('started')
+        except RuntimeError as problem:
+            assert 'virtualizationd.json is no seccomp policy' in str(problem), problem
+            assert f'cannot open {own.directory}/cache/template/policy' in str(problem), problem
 
 
 def test_two_vcpus_need_no_call_of_the_start_after_the_seal(suite):

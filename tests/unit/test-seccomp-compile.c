@@ -628,6 +628,7 @@ static void daemon_has_its_calls_and_no_other(void **state)
         { OUTSIDE, SYS_openat, { NO_FD, 0, 0x80002 /* O_RDWR */ }, 0 },
         { OUTSIDE, SYS_openat, { NO_FD, 0, 0x80040 /* O_CREAT */ }, 0 },
         { OUTSIDE, SYS_openat, { NO_FD, 0, 0x80200 /* O_TRUNC */ }, 0 },
+        { RETURNS, SYS_getsockname, { NO_FD }, 0 },
         { RETURNS, SYS_setsockopt, { NO_FD, 1, 7 /* SO_SNDBUF */ }, 0 },
         { OUTSIDE, SYS_setsockopt, { NO_FD, 1, 8 /* SO_RCVBUF */ }, 0 },
         { OUTSIDE, SYS_setsockopt, { NO_FD, 0, 7 }, 0 },
@@ -638,6 +639,7 @@ static void daemon_has_its_calls_and_no_other(void **state)
         { OUTSIDE, SYS_clone, { SIGCHLD }, 0 },
         { OUTSIDE, SYS_clone3, { 0 }, 0 },
         { OUTSIDE, SYS_execve, { 0 }, 0 },
+        { OUTSIDE, SYS_landlock_create_ruleset, { 0, 0, 1 }, 0 },
         { OUTSIDE, SYS_setuid, { 0 }, 0 },
         { OUTSIDE, SYS_read | 0x40000000, { NO_FD }, 0 },
     };
