@@ -9,11 +9,13 @@ integration_tests = \
 	%D%/test-hostile.py \
 	%D%/test-lifetime.py \
 	%D%/test-partitions.py \
+	%D%/test-policies.py \
 	%D%/test-sandbox.py \
 	%D%/test-user-mode.py \
 	%D%/test-vmctl.py
 
-EXTRA_DIST += $(integration_tests) tests/helpers/harness.py
+EXTRA_DIST += $(integration_tests) tests/helpers/features.py tests/helpers/harness.py \
+	tests/helpers/policies.py
 
 # The payload of the tests, static like every guest program.
 EXTRA_PROGRAMS = programs/payloads/probe

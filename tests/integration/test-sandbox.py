@@ -16,22 +16,7 @@ sys.dont_write_bytecode = True
 import dbus  # noqa: E402
 from harness import (DEADLINE, Host, MANAGER, NAME, ROOT, Suite, UID_COUNT,  # noqa: E402
                      UID_MIN, processes, wait_until)
-
-POLICIES = os.path.join(os.environ['top_srcdir'], 'policy', 'seccomp')
-
-
-def read_policy(role):
-    with open(f'{POLICIES}/{role}.json', encoding='utf-8') as file:
-        return json.load(file)
-
-
-def merge(policy, fragment):
-    """Adds what the sanitizers' runtime calls, as the policies of such a build have it."""
-    added = {name for entry in fragment['syscalls'] for name in entry['names']}
-    for entry in policy['syscalls']:
-        entry['names'] = [name for name in entry['names'] if name not in added]
-    policy['syscalls'] = [entry for entry in policy['syscalls'] + fragment['syscalls']
-                          if entry['names']]
+from policies import add_fragment, read_policy  # noqa: E402
 
 
 class OwnPolicies:
@@ -55,7 +40,7 @@ class OwnPolicies:
             entry['names'] = [name for name in entry['names'] if name != call]
         policy['syscalls'] = [entry for entry in policy['syscalls'] if entry['names']]
         if self.suite.sanitized and not role.startswith('qemu'):
-            merge(policy, read_policy('sanitizers'))
+            add_fragment(policy, read_policy('sanitizers'))
         self.write(role, json.dumps(policy))
 
     def write(self, role, text):

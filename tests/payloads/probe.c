@@ -3,6 +3,7 @@
  * command line asks for, and prints what it sees. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/reboot.h>
 #include <linux/vm_sockets.h>
 #include <signal.h>
@@ -14,6 +15,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -182,6 +185,71 @@ static void read_whole_disk(void)
     close(fd);
 }
 
+#define BLOCK     4096
+#define N_READERS 4
+
+/* Reads around the page cache, from several processes at once. */
+static void read_disk(const char *path)
+{
+    void *block = aligned_alloc(BLOCK, BLOCK);
+    int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+
+    if (fd < 0 || !block) {
+        printf("%s: %s\n", path, strerror(errno));
+        return;
+    }
+    for (int i = 0; i < N_READERS; i++) {
+        if (fork() == 0)
+            _exit(pread(fd, block, BLOCK, (off_t)i * BLOCK) == BLOCK ? 0 : 1);
+    }
+    for (int i = 0; i < N_READERS; i++) {
+        int status = -1;
+        if (wait(&status) < 0 || status != 0)
+            printf("%s: a read failed\n", path);
+    }
+    close(fd);
+    free(block);
+}
+
+/* Everything that a guest asks of a disk: a vectored write, a flush, zeros and a discard, some of
+ * which not every disk takes. */
+static void change_disk(const char *path)
+{
+    static _Alignas(BLOCK) char blocks[4][BLOCK];
+    const uint64_t zeros[] = { (uint64_t)8 * BLOCK, (uint64_t)4 * BLOCK };
+    const uint64_t unused[] = { (uint64_t)16 * BLOCK, (uint64_t)4 * BLOCK };
+    /* In an order in which no two blocks lie together. */
+    const struct iovec parts[] = {
+        { blocks[2], BLOCK }, { blocks[0], BLOCK }, { blocks[3], BLOCK }, { blocks[1], BLOCK }
+    };
+    int fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+
+    memset(blocks, 'x', sizeof(blocks));
+    if (fd < 0 || pwritev(fd, parts, 4, 0) != sizeof(blocks) ||
+        pwrite(fd, blocks[0], BLOCK, 0) != BLOCK || fsync(fd) < 0)
+        printf("%s: %s\n", path, strerror(errno));
+    (void)ioctl(fd, BLKZEROOUT, zeros);
+    (void)ioctl(fd, BLKDISCARD, unused);
+    if (fsync(fd) < 0)
+        printf("%s: %s\n", path, strerror(errno));
+    close(fd);
+}
+
+/* Uses vdb, which is read-only, and the writable vdc and vdd1; and again after @idle seconds. */
+static void use_disks(unsigned idle)
+{
+    for (int round = 0; round < 2; round++) {
+        read_disk("/dev/vdb");
+        change_disk("/dev/vdc");
+        change_disk("/dev/vdd1");
+        read_disk("/dev/vdc");
+        read_disk("/dev/vdd1");
+        if (round == 0)
+            sleep(idle);
+    }
+    puts("disks used");
+}
+
 static bool find_mode(char *mode, size_t size)
 {
     static char line[4096];
@@ -227,6 +295,8 @@ int main(void)
         print_much(number);
     else if (strcmp(mode, "read") == 0)
         read_whole_disk();
+    else if (strcmp(mode, "disks") == 0)
+        use_disks((unsigned)number);
     else if (strcmp(mode, "echo") == 0)
         serve_echo((unsigned)number);
     else if (strcmp(mode, "wait") == 0) {

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One VM a feature, so that everything which the VM's processes do for a guest happens once."""
+import os
+import signal
+import tempfile
+
+import dbus
+
+from harness import wait_until
+
+FIRMWARE = '/usr/share/seabios/bios-256k.bin'
+IDLE = 12  # seconds: QEMU's disk threads end after ten
+
+
+def seen_state(vm, state):
+    return state in [arguments[0] for _, name, arguments in vm.events if name == 'property:State']
+
+
+class Features:
+    """VMs on @host, each made with @options and with @config in its configuration."""
+
+    def __init__(self, host, config=None, **options):
+        self.host = host
+        self.config = config or {}
+        self.options = options
+
+    def make(self, mode, files=None, **more):
+        config, all_files = self.host.config(self.host.payload('probe'), f'probe={mode}',
+                                             **self.config, **more)
+        all_files.update(files or {})
+        return self.host.create(config, all_files, start=True, **self.options)
+
+    def make_ready(self, mode, files=None, **more):
+        vm = self.make(mode, files, **more)
+        vm.wait_for('PayloadReady')
+        return vm
+
+    @staticmethod
+    def ended(vm, *reasons):
+        record = vm.death()
+        assert record['reason'] in reasons, record
+        return record
+
+    def use_all(self):
+        """Slow ones begin first, and the others run beside them."""
+        with tempfile.TemporaryDirectory() as directory:
+            disks = self.begin_disks(directory)
+            deaf = self.begin_guest_that_is_deaf_but_for_acpi()
+            self.power_off()
+            self.reboot_and_panic()
+            self.pause_and_stop()
+            self.streams_and_console()
+            self.abuse()
+            self.firmware()
+            self.two_vcpus()
+            self.kernel_in_memory()
+            self.vmm_told_to_end()
+            self.stub_that_stands_still()
+            self.ended(disks, 'shutdown')
+            assert disks.wait_for_output_end() == b'disks used\n', disks.output
+            self.ended(deaf, 'killed')
+
+    def begin_disks(self, directory):
+        """A read-only image, a writable one, and a writable disk made of partitions."""
+        def image(name):
+            path = f'{directory}/{name}'
+            with open(path, 'wb') as file:
+                file.truncate(4 << 20)
+            return path
+
+        files = {'image': image('image'), 'writable': os.open(image('writable'), os.O_RDWR),
+                 'first': os.open(image('first'), os.O_RDWR),
+                 'second': os.open(image('second'), os.O_RDWR)}
+        disks = [{'partitions': [{'label': 'payload', 'path': 'payload'}]},
+                 {'image': 'image'}, {'image': 'writable', 'writable': True},
+                 {'writable': True, 'partitions': [
+                     {'label': 'first', 'path': 'first', 'writable': True},
+                     {'label': 'second', 'path': 'second', 'writable': True}]}]
+        try:
+            return self.make(f'disks:{IDLE} virtualizationd.debug=1', files, disks=disks)
+        finally:
+            for fd in files.values():
+                if isinstance(fd, int):
+                    os.close(fd)
+
+    def begin_guest_that_is_deaf_but_for_acpi(self):
+        """Without an initramfs the kernel waits in its panic: nothing hears the power button."""
+        config, files = self.host.config(params='panic=0', **self.config)
+        del config['initrd'], files['initrd']
+        vm = self.host.create(config, files, start=True, **self.options)
+        vm.wait_for('property:StartedAt')
+        vm.methods.Stop()
+        return vm
+
+    def power_off(self):
+        self.ended(self.make('exit:0'), 'shutdown')
+
+    def reboot_and_panic(self):
+        self.ended(self.make('reboot virtualizationd.debug=1'), 'reboot')
+        self.ended(self.make('panic virtualizationd.debug=1'), 'crash')
+
+    def pause_and_stop(self):
+        vm = self.make_ready('wait')
+        vm.methods.Suspend()
+        wait_until(lambda: seen_state(vm, 'suspended'), 'the suspension')
+        vm.methods.Resume()
+        wait_until(lambda: vm.get('State') == 'ready', 'the state before')
+        vm.methods.Stop()
+        self.ended(vm, 'shutdown')
+
+    def streams_and_console(self):
+        console, console_write = os.pipe()
+        vm = self.make_ready('echo:5000', {'console-in': console})
+        os.close(console)
+        os.write(console_write, b'typed\n')
+        stream = vm.methods.ConnectVsock(dbus.UInt32(5000)).take()
+        os.set_blocking(stream, False)
+        sent, received = os.urandom(1 << 20), bytearray()
+        rest = memoryview(sent)
+
+        def step():
+            nonlocal rest
+            try:
+                if rest:
+                    rest = rest[os.write(stream, rest[:65536]):]
+            except BlockingIOError:
+                pass
+            try:
+                received.extend(os.read(stream, 65536))
+            except BlockingIOError:
+                pass
+            return len(received) == len(sent)
+        wait_until(step, 'the echo')
+        assert bytes(received) == sent
+        os.close(stream)
+        os.close(console_write)
+        try:
+            vm.methods.ConnectVsock(dbus.UInt32(5001))
+            raise AssertionError('a port where nobody listens was connected')
+        except dbus.DBusException as problem:
+            assert problem.get_dbus_name().endswith('.ConnectionRefused'), problem
+        vm.methods.Kill()
+        self.ended(vm, 'killed')
+
+    def abuse(self):
+        """Everything that the guest link has a limit for; much output."""
+        self.ended(self.make('link'), 'shutdown')
+        self.ended(self.make('much:1'), 'shutdown')
+
+    def firmware(self):
+        """It finds nothing to boot: that it ran shows in the state."""
+        config = {'bootloader': 'bootloader', 'platform_version': '~1.0', **self.config}
+        vm = self.host.create(config, {'bootloader': FIRMWARE}, start=True, **self.options)
+        vm.wait_for('property:StartedAt')
+        vm.methods.Kill()
+        self.ended(vm, 'killed')
+
+    def two_vcpus(self):
+        self.ended(self.make('exit:0', cpu_topology='match_host'), 'shutdown')
+
+    def kernel_in_memory(self):
+        kernel = os.memfd_create('kernel')
+        with open(self.host.image('vmlinux'), 'rb') as file:
+            while os.sendfile(kernel, file.fileno(), None, 1 << 30) > 0:
+                pass
+        self.ended(self.make('exit:0', {'kernel': kernel}), 'shutdown')
+        os.close(kernel)
+
+    def stub_that_stands_still(self):
+        vm = self.make_ready('wait')
+        with open(f'/proc/{vm.get("Pid")}/stat', encoding='ascii') as file:
+            stub = int(file.read().rpartition(')')[2].split()[1])
+        os.kill(stub, signal.SIGSTOP)
+        vm.methods.Kill()
+        self.ended(vm, 'killed')
+
+    def vmm_told_to_end(self):
+        vm = self.make_ready('wait')
+        os.kill(vm.get('Pid'), signal.SIGTERM)
+        self.ended(vm, 'killed')

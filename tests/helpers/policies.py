@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seccomp policies beside what programs really call.
+
+A traced build directory has the programs of a build and policies that let everything go on and
+tell of it. The VMM and vsock-device have a listener, the supervisor, which names each of their
+calls once before the seal and once after it; of the other processes the kernel does, in its log.
+"""
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
+
+POLICIES = os.path.join(os.environ['top_srcdir'], 'policy', 'seccomp')
+LISTENED_TO = ('qemu-tcg', 'qemu-kvm', 'vsock-device')
+# The supervisor is never without its first policy: the sealed one is on top of it.
+UNHEARD = ('supervisor', 'supervisor-sealed', 'stub', 'virtualizationd')
+# Between the filter and exec nobody listens yet: what is called there is allowed in a trace.
+BEFORE_EXEC = ('sendmsg', 'close', 'execveat')
+
+ALLOW, NOTIFY, ERRNO = 'SCMP_ACT_ALLOW', 'SCMP_ACT_NOTIFY', 'SCMP_ACT_ERRNO'
+MARGIN = 'margin:'  # in a comment: no trace shows it, for the reason that follows
+STEADY_MAX = 50     # names that QEMU may call once the guest runs
+
+KERNEL_LOG = '/dev/kmsg'
+RATE_LIMIT = '/proc/sys/kernel/printk_ratelimit'
+
+
+def read_policy(role):
+    with open(f'{POLICIES}/{role}.json', encoding='utf-8') as file:
+        return json.load(file)
+
+
+def add_fragment(policy, fragment):
+    """Adds what a fragment has, as seccomp-compile does: its entries take the place of others."""
+    added = {name for entry in fragment['syscalls'] for name in entry['names']}
+    for entry in policy['syscalls']:
+        entry['names'] = [name for name in entry['names'] if name not in added]
+    policy['syscalls'] = [entry for entry in policy['syscalls'] + fragment['syscalls']
+                          if entry['names']]
+
+
+def format_policy(policy):
+    """A policy's text, as those in the tree are laid out."""
+    lines = ['{']
+    for key in ('defaultAction', 'architectures'):
+        if key in policy:
+            lines.append(f'    {json.dumps(key)}: {json.dumps(policy[key])},')
+    lines.append('    "syscalls": [')
+    for entry in policy['syscalls']:
+        parts = []
+        for key, value in entry.items():
+            text = f'            {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}'
+            if key == 'names' and len(text) >= 100:
+                text = '            "names": [\n' + wrap(value) + '\n            ]'
+            elif key == 'args':
+                rows = [f'                {{ {json.dumps(row)[1:-1]} }}' for row in value]
+                text = '            "args": [\n' + ',\n'.join(rows) + '\n            ]'
+            parts.append(text)
+        lines += ['        {', ',\n'.join(parts), '        },']
+    lines[-1] = '        }'
+    return '\n'.join(lines + ['    ]', '}', ''])
+
+
+def wrap(names):
+    lines = ['']
+    for number, name in enumerate(names):
+        word = json.dumps(name) + (',' if number < len(names) - 1 else '')
+        if lines[-1] and len(lines[-1]) + len(word) + 1 > 99 - 16:
+            lines.append('')
+        lines[-1] += (' ' if lines[-1] else '') + word
+    return '\n'.join(' ' * 16 + line for line in lines)
+
+
+# --- traced programs ---
+
+def write_kernels_trace(path):
+    """A compiled policy whose one instruction lets each call through and has the kernel log it."""
+    audit_arch_x86_64, return_constant, ret_log = 0xc000003e, 6, 0x7ffc0000
+    with open(path, 'wb') as file:
+        file.write(struct.pack('=8sIIII', b'SCMPBPF1', audit_arch_x86_64, 0, 1, 0))
+        file.write(struct.pack('=HBBI', return_constant, 0, 0, ret_log))
+
+
+def write_supervisors_trace(build, role, path, with_refusals):
+    """Compiles a policy of which the supervisor is told nearly everything. Calls that the role's
+    own policy refuses are refused here too, or programs would go other ways, unless @with_refusals
+    is false, which shows whether a program still tries them."""
+    policy = read_policy(role)
+    policy['syscalls'] = [entry for entry in policy['syscalls']
+                          if entry['names'] == ['execveat'] or
+                          with_refusals and entry['action'] == ERRNO]
+    policy['syscalls'].append({'names': [name for name in BEFORE_EXEC if name != 'execveat'],
+                               'action': ALLOW})
+    with tempfile.NamedTemporaryFile('w', suffix='.json') as source:
+        source.write(json.dumps(policy))
+        source.flush()
+        subprocess.run([f'{build}/programs/seccomp-compile', '--listener', source.name, path],
+                       check=True)
+
+
+@contextlib.contextmanager
+def traced_build(build, roles, with_refusals=True):
+    """The path of a build directory, for as long as it is wanted, in which @roles are traced."""
+    build = os.path.abspath(build)
+    directory = tempfile.mkdtemp(prefix='traced-', dir=build)
+    try:
+        os.chmod(directory, 0o755)
+        os.mkdir(f'{directory}/programs')
+        os.symlink(f'{build}/guest-image', f'{directory}/guest-image')
+        os.symlink(f'{build}/Makefile', f'{directory}/Makefile')
+        for name in os.listdir(f'{build}/programs'):
+            path = f'{build}/programs/{name}'
+            if os.path.isfile(path):
+                shutil.copy2(path, f'{directory}/programs/{name}')
+            elif name == 'seccomp':
+                shutil.copytree(path, f'{directory}/programs/{name}')
+            else:
+                os.symlink(path, f'{directory}/programs/{name}')
+        for role in roles:
+            path = f'{directory}/programs/seccomp/{role}.policy'
+            if role in LISTENED_TO:
+                write_supervisors_trace(build, role, path, with_refusals)
+            else:
+                write_kernels_trace(path)
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+class Trace:
+    """Which calls were seen: role -> phase ('before' or 'after' the seal) -> names."""
+
+    def __init__(self):
+        self.calls = {}
+
+    def add(self, role, phase, name):
+        self.calls.setdefault(role, {'before': set(), 'after': set()})[phase].add(name)
+
+    def seen(self, role, *phases):
+        return set().union(*(self.calls.get(role, {}).get(phase, ()) for phase in phases))
+
+    def add_supervisors_words(self, log, vmm_role):
+        """Takes what the supervisors of VMs said; their VMM's role was @vmm_role."""
+        for program, name, phase in re.findall(
+                r'seccomp: (the VMM|vsock-device) makes a call that its policy lacks: '
+                r'(\w+) \(\d+\), (before|after) the seal', log):
+            self.add(vmm_role if program == 'the VMM' else program, phase, name)
+
+
+def call_names(build):
+    """Names by number, of this machine's architecture."""
+    output = subprocess.run([f'{build}/programs/seccomp-compile', '--names'], check=True,
+                            capture_output=True, encoding='ascii').stdout
+    return {int(number): name for number, name in re.findall(r'\[(\d+)\] = "(\w+)"', output)}
+
+
+class KernelLog:
+    """The kernel's log of the processes of a traced build, while in its context."""
+
+    LINE = re.compile(r'type=1326 .* pid=(\d+) comm="([^"]*)" exe="([^"]*)" .* syscall=(\d+) .*'
+                      r'code=0x7ffc0000')
+    PROGRAMS = {'virtualizationd': 'virtualizationd', 'vm-stub': 'stub',
+                'vm-supervisor': 'supervisor'}
+    END = 'virtualizationd: the end of a trace'
+
+    def __init__(self, build, trace):
+        self.build = os.path.realpath(build)
+        self.trace = trace
+        self.names = call_names(build)
+        self.sealed = set()  # pids of supervisors
+        self.output = tempfile.TemporaryFile('w+', errors='replace')
+
+    def __enter__(self):
+        self.lock = open('/run/lock/virtualizationd-trace', 'w', encoding='ascii')
+        fcntl.flock(self.lock, fcntl.LOCK_EX)  # or one would restore the other's rate limit
+        with open(RATE_LIMIT, 'r+', encoding='ascii') as file:
+            self.rate_limit = file.read()
+            file.seek(0)
+            file.write('0')
+        # The log may have room for some hundred lines: whoever reads it must be quick.
+        with open(KERNEL_LOG, 'rb', buffering=0) as log:
+            log.seek(0, os.SEEK_END)
+            self.reader = subprocess.Popen(['cat'], stdin=log, stdout=self.output)
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(self.reader.pid, os.SCHED_FIFO, os.sched_param(1))
+        return self
+
+    def __exit__(self, kind, *_):
+        time.sleep(0.5)  # the kernel's own queue
+        with open(KERNEL_LOG, 'w', encoding='ascii') as file:
+            file.write(self.END)
+        lines = self._read_to_end()
+        overtaken = self.reader.poll() is not None
+        self.reader.kill()
+        self.reader.wait()
+        with open(RATE_LIMIT, 'w', encoding='ascii') as file:
+            file.write(self.rate_limit)
+        self.lock.close()
+        if kind is not None:
+            return
+        for line in lines:
+            self._take(line)
+        if overtaken or any('audit_lost=' in line for line in lines):
+            raise RuntimeError('the kernel\'s log was overwritten before it was read')
+        if not self.trace.calls:
+            raise RuntimeError('the kernel\'s log tells of no call: its audit messages go '
+                               'elsewhere, or it has none (CONFIG_AUDIT)')
+
+    def _read_to_end(self):
+        for _ in range(100):
+            self.output.seek(0)
+            lines = self.output.read().splitlines()
+            if any(self.END in line for line in lines) or self.reader.poll() is not None:
+                break
+            time.sleep(0.05)
+        return lines
+
+    def _take(self, line):
+        match = self.LINE.search(line)
+        if not match or not match[3].startswith(self.build + '/'):
+            return
+        pid, program, name = match[1], match[2], self.names.get(int(match[4]), match[4])
+        role = self.PROGRAMS.get(program)
+        if role == 'supervisor' and pid in self.sealed:
+            self.trace.add('supervisor-sealed', 'after', name)
+        if role:
+            self.trace.add(role, 'after' if role == 'virtualizationd' or pid in self.sealed
+                           else 'before', name)
+        # The one seccomp(2) that is seen puts the sealed policy on.
+        if role == 'supervisor' and name == 'seccomp':
+            self.sealed.add(pid)
+        elif name == 'exit_group':
+            self.sealed.discard(pid)
+
+
+# --- the judgement ---
+
+def names_of(policy, action, margin=None):
+    """Names of the entries with @action; only those of a margin, or only the others."""
+    return {name for entry in policy['syscalls'] if entry['action'] == action
+            and margin in (None, MARGIN in entry.get('comment', ''))
+            for name in entry['names']}
+
+
+def find_lacking(role, policy, trace):
+    """(name, phase) of calls that were seen and that the policy does not cover."""
+    always, startup = names_of(policy, ALLOW), names_of(policy, NOTIFY)
+    refused = names_of(policy, ERRNO)
+    if role not in LISTENED_TO:
+        return {(name, 'throughout')
+                for name in trace.seen(role, 'before', 'after') - always - refused}
+    return ({(name, 'before') for name in trace.seen(role, 'before') - always - startup - refused} |
+            {(name, 'after') for name in trace.seen(role, 'after') - always - refused})
+
+
+def find_unused(role, policy, trace, probed):
+    """(name, why) of calls that the policy lists, in an entry without a reason, and that were not
+    seen. @probed is a trace without refusals: it shows which of them are tried."""
+    def without(action, seen):
+        return names_of(policy, action, margin=False) - seen
+
+    everything = trace.seen(role, 'before', 'after')
+    if role not in LISTENED_TO:
+        return {(name, 'never seen') for name in without(ALLOW, everything) |
+                without(ERRNO, everything)}
+    unused = {(name, 'seen before the seal only' if name in everything else 'never seen')
+              for name in without(ALLOW, trace.seen(role, 'after')) - set(BEFORE_EXEC)}
+    unused |= {(name, 'not seen before the seal')
+               for name in without(NOTIFY, trace.seen(role, 'before'))}
+    return unused | {(name, 'not tried')
+                     for name in without(ERRNO, probed.seen(role, 'before', 'after'))}
