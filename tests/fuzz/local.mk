@@ -9,6 +9,7 @@ fuzz_targets = \
 	%D%/fuzz-guest-rings \
 	%D%/fuzz-launch-spec \
 	%D%/fuzz-qemu-control \
+	%D%/fuzz-seccomp-policy \
 	%D%/fuzz-supervisor-message \
 	%D%/fuzz-vhost-user-message \
 	%D%/fuzz-vm-config
@@ -22,6 +23,8 @@ tests_fuzz_fuzz_launch_spec_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_qemu_control_LDADD = liblauncher.a libprotocol.a libcommon.a $(SYSTEMD_LIBS) \
 	$(JSON_LIBS) $(fuzz_libs)
 tests_fuzz_fuzz_qemu_control_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_seccomp_policy_LDADD = libcommon.a $(fuzz_libs)
+tests_fuzz_fuzz_seccomp_policy_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_supervisor_message_LDADD = libprotocol.a libcommon.a $(JSON_LIBS) $(fuzz_libs)
 tests_fuzz_fuzz_supervisor_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_vhost_user_message_LDADD = libvhost-user.a libcommon.a $(fuzz_libs)
