@@ -27,6 +27,7 @@
 #    error "name the library directory of this architecture"
 #endif
 #define LIBRARY_DIR "/usr/lib/" MULTIARCH
+#define SHARED_DIR  "/usr/share/"
 
 /* What QEMU's q35 machine loads besides its libraries: the list was found by tracing, and what a
  * version lacks it does without. */
@@ -256,8 +257,10 @@ static int copy_vmm(Build *build)
     int r = copy_program(build, path, TEMPLATE_VMM);
     for (size_t i = 0; r >= 0 && i < ELEMENTS_OF(vmm_files); i++) {
         (void)snprintf(path, sizeof(path), "%s%s", prefix, vmm_files[i]);
-        if (access(path, F_OK) < 0 && prefix[0] != '\0')
-            (void)snprintf(path, sizeof(path), "%s", vmm_files[i]); /* a package it shares */
+        /* The firmware is a package of its own, which both may share; modules are the VMM's. */
+        if (access(path, F_OK) < 0 && prefix[0] != '\0' &&
+            strncmp(vmm_files[i], SHARED_DIR, strlen(SHARED_DIR)) == 0)
+            (void)snprintf(path, sizeof(path), "%s", vmm_files[i]);
         if (access(path, F_OK) < 0)
             note_source(build, path);
         else
