@@ -27,6 +27,12 @@ MANAGER = 'org.virtualizationd1.Manager'
 VM = 'org.virtualizationd1.VirtualMachine'
 PROPERTIES = 'org.freedesktop.DBus.Properties'
 DEADLINE = int(os.environ.get('TEST_DEADLINE', 120))  # seconds
+# For runs of all tests in another way, as scripts/trace-policies makes them: options of every VM, as
+# a JSON object; words for the guest kernel's command line; a file that gets what daemons and
+# launchers logged.
+PARAMS = os.environ.get('TEST_PARAMS', '')
+VM_OPTIONS = json.loads(os.environ.get('TEST_VM_OPTIONS', '{}'))
+LOG = os.environ.get('TEST_LOG')
 UID_MIN, UID_COUNT = 0x70000000, 4096  # vmm-launcher/vm-uid.h
 
 BUS_CONFIG = '''<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -188,7 +194,7 @@ class Host:
 
     def params(self, extra=''):
         with open(self.image('params'), encoding='ascii') as file:
-            return (file.read().strip() + ' ' + extra).strip()
+            return ' '.join([file.read().strip(), PARAMS, extra]).strip()
 
     def config(self, payload=None, params='', **more):
         """A raw configuration with microguest's kernel, and files for it."""
@@ -205,7 +211,7 @@ class Host:
         return f'{self.build}/programs/payloads/{name}'
 
     def create(self, config, files, bus=None, **options):
-        return Vm(self, config, files, bus or self.bus, options)
+        return Vm(self, config, files, bus or self.bus, {**VM_OPTIONS, **options})
 
     def listener_pids(self):
         return [pid for pid, (_, state, command) in processes().items()
@@ -253,6 +259,9 @@ class Host:
                 self.dbus_daemon.terminate()
                 self.dbus_daemon.wait()
                 self.dbus_daemon.stdout.close()
+            if LOG and os.path.exists(self.log_path):
+                with open(LOG, 'a', encoding='utf-8') as file:
+                    file.write(self.log())
             subprocess.run(['rm', '-rf', '--one-file-system', self.directory], check=False)
         return (self.daemon.returncode if self.daemon else None), left
 

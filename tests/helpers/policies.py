@@ -275,3 +275,26 @@ def find_unused(role, policy, trace, probed):
                for name in without(NOTIFY, trace.seen(role, 'before'))}
     return unused | {(name, 'not tried')
                      for name in without(ERRNO, probed.seen(role, 'before', 'after'))}
+
+
+ASKED = 'traced; say what it is for, and under which conditions'
+
+
+def bring_in_line(role, policy, lacking, unused):
+    """Adds names that are lacking, and takes those out that are unused; args stay as they are."""
+    actions = {'never seen': (ALLOW, ERRNO) if role not in LISTENED_TO else (ALLOW,),
+               'seen before the seal only': (ALLOW,), 'not seen before the seal': (NOTIFY,),
+               'not tried': (ERRNO,)}
+    added = {ALLOW: {name for name, phase in lacking if phase != 'before'}}
+    added[NOTIFY] = {name for name, phase in lacking if phase == 'before'}
+    added[NOTIFY] |= {name for name, why in unused if why == 'seen before the seal only'}
+    added[NOTIFY] -= added[ALLOW] | names_of(policy, NOTIFY)
+    for name, why in unused:
+        for entry in policy['syscalls']:
+            if entry['action'] in actions[why] and MARGIN not in entry.get('comment', ''):
+                entry['names'] = [other for other in entry['names'] if other != name]
+    policy['syscalls'] = [entry for entry in policy['syscalls'] if entry['names']]
+    for action, names in added.items():
+        if names:
+            policy['syscalls'].append({'comment': ASKED, 'names': sorted(names),
+                                       'action': action})

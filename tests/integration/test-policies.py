@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Seccomp policies list what their programs call, all of it, and nothing else without a reason."""
+import copy
 import os
 import sys
 
@@ -111,6 +112,11 @@ def test_the_judgement_goes_both_ways(suite):
         ('uname', 'before'), ('openat', 'after')}
     assert policies.find_unused('qemu-tcg', policy, trace, policies.Trace()) == {
         ('bind', 'seen before the seal only'), ('clone3', 'not tried')}
+    changed = copy.deepcopy(policy)
+    policies.bring_in_line('qemu-tcg', changed, policies.find_lacking('qemu-tcg', policy, trace),
+                           policies.find_unused('qemu-tcg', policy, trace, policies.Trace()))
+    assert not policies.find_lacking('qemu-tcg', changed, trace), changed
+    assert not policies.find_unused('qemu-tcg', changed, trace, policies.Trace()), changed
     policy['syscalls'][0]['names'].append('write')
     assert policies.find_lacking('stub', policy, trace) == {
         ('uname', 'throughout'), ('openat', 'throughout')}
