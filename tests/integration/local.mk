@@ -1,5 +1,6 @@
 # TAP scripts; each may run in parallel with the others, and cleans up after itself.
 integration_tests = \
+	%D%/test-backports.py \
 	%D%/test-bad-input.py \
 	%D%/test-clients.py \
 	%D%/test-crash.py \
@@ -14,8 +15,8 @@ integration_tests = \
 	%D%/test-user-mode.py \
 	%D%/test-vmctl.py
 
-EXTRA_DIST += $(integration_tests) tests/helpers/features.py tests/helpers/harness.py \
-	tests/helpers/policies.py
+EXTRA_DIST += $(integration_tests) tests/helpers/backports.py tests/helpers/features.py \
+	tests/helpers/harness.py tests/helpers/policies.py
 
 # The payload of the tests, static like every guest program.
 EXTRA_PROGRAMS = programs/payloads/probe
