@@ -1,6 +1,5 @@
 # TAP scripts; each may run in parallel with the others, and cleans up after itself.
 integration_tests = \
-	%D%/test-backports.py \
 	%D%/test-bad-input.py \
 	%D%/test-clients.py \
 	%D%/test-crash.py \
@@ -10,12 +9,19 @@ integration_tests = \
 	%D%/test-hostile.py \
 	%D%/test-lifetime.py \
 	%D%/test-partitions.py \
-	%D%/test-policies.py \
 	%D%/test-sandbox.py \
 	%D%/test-user-mode.py \
 	%D%/test-vmctl.py
+# What these are about, QEMU's versions and the packaged policies, is the same in a build with the
+# sanitizers.
+long_integration_tests = \
+	%D%/test-backports.py \
+	%D%/test-policies.py
+if !SANITIZERS
+integration_tests += $(long_integration_tests)
+endif
 
-EXTRA_DIST += $(integration_tests) tests/helpers/backports.py tests/helpers/features.py \
+EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/backports.py tests/helpers/features.py \
 	tests/helpers/harness.py tests/helpers/policies.py
 
 # The payload of the tests, static like every guest program.
