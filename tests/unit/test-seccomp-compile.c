@@ -523,6 +523,7 @@ static void vsock_device_has_its_calls_and_no_other(void **state)
 /* Both policies of the supervisor, but for the seal. */
 /* clang-format off */
 #define SUPERVISOR_CALLS                                                                         \
+    { RETURNS, SYS_pread64, { NO_FD }, 0 },                                                      \
     { RETURNS, SYS_ioctl, { NO_FD, NOTIF_RECV }, 0 },                                            \
     { RETURNS, SYS_ioctl, { NO_FD, NOTIF_ID_VALID }, 0 },                                        \
     { RETURNS, SYS_ioctl, { NO_FD, NOTIF_SET_FLAGS }, 0 },                                       \
