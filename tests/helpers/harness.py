@@ -102,7 +102,7 @@ class Host:
         self.build = os.path.abspath(build)
         self.launcher = launcher or 'vmm-launcher'
         self.launcher_options = list(launcher_options)
-        self.cache_dir = cache_dir or f'{self.build}/cache'
+        self.cache_dir = cache_dir or os.environ.get('TEST_CACHE_DIR', f'{self.build}/cache')
         self.directory = tempfile.mkdtemp(prefix='virtualizationd-')
         os.chmod(self.directory, 0o755)
         self.daemon_options = []

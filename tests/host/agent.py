@@ -20,7 +20,7 @@ PORT_DEADLINE = 60  # seconds until its driver has made it
 PROPERTIES = ('Delegate=yes', 'KillSignal=SIGKILL', 'LimitNOFILE=524288', 'OOMPolicy=continue',
               'TasksMax=infinity')
 ENVIRONMENT = ('top_srcdir=/tree/source', 'top_builddir=/tree/build', 'HOME=/root',
-               'LC_ALL=C.UTF-8', 'PYTHONDONTWRITEBYTECODE=1',
+               'LC_ALL=C.UTF-8', 'PYTHONDONTWRITEBYTECODE=1', 'TEST_CACHE_DIR=/var/cache/test',
                'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin')
 
 
