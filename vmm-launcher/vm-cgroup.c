@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -48,10 +49,11 @@ static int write_file(int directory, const char *name, const char *text)
 }
 
 /* Hands the directory's controllers on to those below it, each that it can: one that stays behind
- * is missing below, and counted as not there. */
+ * is missing below, and counted as not there. Whoever made the directory may not have come to this
+ * yet, and service managers take a controller away that no unit of theirs needs. */
 static void delegate_controllers(int directory)
 {
-    unsigned set = cgroup_get_controllers(directory);
+    unsigned set = cgroup_get_controllers(directory) & ~cgroup_get_delegated_controllers(directory);
     char text[16];
 
     for (unsigned bit = 1; bit <= CGROUP_IO; bit <<= 1) {
@@ -71,16 +73,13 @@ static int open_parent(int *ret_parent)
     int r = cgroup_open_root(&root);
     if (r < 0)
         return r;
-    if (mkdirat(root, PARENT, 0755) == 0)
-        delegate_controllers(root);
-    else if (errno != EEXIST)
+    delegate_controllers(root);
+    if (mkdirat(root, PARENT, 0755) < 0 && errno != EEXIST)
         return -errno;
     _cleanup_close_ int parent = openat(root, PARENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0)
         return -errno;
-    /* All of them, or none: whoever made the directory may not have come to this yet. */
-    if (cgroup_get_controllers(parent) != cgroup_get_delegated_controllers(parent))
-        delegate_controllers(parent);
+    delegate_controllers(parent);
     *ret_parent = take_fd(&parent);
     return 0;
 }
@@ -186,6 +185,8 @@ int vm_cgroup_make(const char *name,
     /* Without the file, or the controller, there is nothing to be had from it. */
     cgroup.kill = openat(cgroup.directory, "cgroup.kill", O_WRONLY | O_CLOEXEC);
     cgroup.memory_events = openat(cgroup.directory, "memory.events", O_RDONLY | O_CLOEXEC);
+    if (cgroup.kill >= 0 && flock(cgroup.kill, LOCK_SH | LOCK_NB) < 0)
+        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot lock the VM's cgroup");
 
     *ret_cgroup = cgroup;
     cgroup = (VmCgroup)VM_CGROUP_INIT;
@@ -221,6 +222,16 @@ int vm_cgroup_remove(const char *name)
     return unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* A VM outlives its listener: its supervisor holds the lock. */
+static bool is_in_use(int parent, const char *name)
+{
+    _cleanup_close_ int directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int lock =
+        directory < 0 ? -EBADF : openat(directory, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+
+    return lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
 void vm_cgroup_remove_leftovers(void)
 {
     _cleanup_close_ int root = -EBADF;
@@ -238,7 +249,7 @@ void vm_cgroup_remove_leftovers(void)
         if (strncmp(entry->d_name, VM_PREFIX, strlen(VM_PREFIX)) != 0)
             continue;
         pid_t listener = (pid_t)atoi(entry->d_name + strlen(VM_PREFIX));
-        if (kill(listener, 0) < 0 && errno == ESRCH)
+        if (kill(listener, 0) < 0 && errno == ESRCH && !is_in_use(parent, entry->d_name))
             (void)vm_cgroup_remove(entry->d_name);
     }
     (void)closedir(stream);

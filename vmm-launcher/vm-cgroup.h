@@ -21,7 +21,8 @@ typedef struct VmCgroupLimits {
 /* Descriptors; negative where there is nothing. */
 typedef struct VmCgroup {
     int directory;
-    int kill;          /* cgroup.kill: "1" ends everything in it */
+    int kill;          /* cgroup.kill: "1" ends everything in it. As long as it is open, the
+                        * cgroup is no leftover */
     int memory_events; /* to be asked with vm_cgroup_had_oom() */
 } VmCgroup;
 
@@ -49,5 +50,6 @@ bool vm_cgroup_had_oom(int memory_events);
 /* Ends what is left in the cgroup, and removes it. -EBUSY when that takes a moment. */
 int vm_cgroup_remove(const char *name);
 
-/* Removes the cgroups of listeners that are gone, and the directory of all if nobody needs it. */
+/* Removes the cgroups of listeners that are gone, but for those of VMs that live on, and the
+ * directory of all if nobody needs it. */
 void vm_cgroup_remove_leftovers(void);
