@@ -6,6 +6,7 @@ EXTRA_DIST += \
 	%D%/host-vm.py \
 	%D%/test-host.py \
 	%D%/inside/test-base.py \
+	%D%/inside/test-cgroup.py \
 	%D%/inside/test-kvm.py \
 	tests/helpers/host_vm.py
 
@@ -14,6 +15,6 @@ EXTRA_DIST += \
 host-image:
 	$(srcdir)/tests/host/build-host-image host-image
 # All that tests/host/host-vm.py needs.
-host-vm: all guest-image.stamp programs/payloads/probe host-image
+host-vm: all guest-image.stamp programs/payloads/probe programs/escape/stand-in host-image
 check-host: host-vm
 	$(MAKE) check-TESTS TESTS=tests/host/test-host.py
