@@ -58,6 +58,7 @@ class Features:
             self.kernel_in_memory()
             self.vmm_told_to_end()
             self.stub_that_stands_still()
+            self.partition_images(directory)
             self.ended(disks, 'shutdown')
             assert disks.wait_for_output_end() == b'disks used\n', disks.output
             self.ended(deaf, 'killed')
@@ -84,6 +85,19 @@ class Features:
             for fd in files.values():
                 if isinstance(fd, int):
                     os.close(fd)
+
+    def partition_images(self, directory):
+        """One of each type, by a disk worker; and one that is larger than a file can be."""
+        with open(f'{directory}/partition', 'w+b') as file:
+            for kind in ('raw', 'android-vm-instance', 'encryptedstore'):
+                self.host.manager().InitializeWritablePartition(
+                    dbus.types.UnixFd(file.fileno()), dbus.UInt64(1 << 20), kind)
+            try:
+                self.host.manager().InitializeWritablePartition(
+                    dbus.types.UnixFd(file.fileno()), dbus.UInt64(2 ** 62), 'raw')
+                raise AssertionError('taken')
+            except dbus.DBusException as problem:
+                assert 'cannot write' in problem.get_dbus_message(), problem
 
     def begin_guest_that_is_deaf_but_for_acpi(self):
         """Without an initramfs the kernel waits in its panic: nothing hears the power button."""

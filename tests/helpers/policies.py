@@ -19,7 +19,7 @@ import time
 POLICIES = os.path.join(os.environ['top_srcdir'], 'policy', 'seccomp')
 LISTENED_TO = ('qemu-tcg', 'qemu-kvm', 'vsock-device')
 # The supervisor is never without its first policy: the sealed one is on top of it.
-UNHEARD = ('supervisor', 'supervisor-sealed', 'stub', 'virtualizationd')
+UNHEARD = ('supervisor', 'supervisor-sealed', 'stub', 'disk-worker', 'virtualizationd')
 # Between the filter and exec nobody listens yet: what is called there is allowed in a trace.
 BEFORE_EXEC = ('sendmsg', 'close', 'execveat')
 
@@ -166,7 +166,7 @@ class KernelLog:
     LINE = re.compile(r'type=1326 .* pid=(\d+) comm="([^"]*)" exe="([^"]*)" .* syscall=(\d+) .*'
                       r'code=0x7ffc0000')
     PROGRAMS = {'virtualizationd': 'virtualizationd', 'vm-stub': 'stub',
-                'vm-supervisor': 'supervisor'}
+                'vm-supervisor': 'supervisor', 'disk-worker': 'disk-worker'}
     END = 'virtualizationd: the end of a trace'
 
     def __init__(self, build, trace):
