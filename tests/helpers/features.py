@@ -59,32 +59,36 @@ class Features:
             self.vmm_told_to_end()
             self.stub_that_stands_still()
             self.partition_images(directory)
-            self.ended(disks, 'shutdown')
-            assert disks.wait_for_output_end() == b'disks used\n', disks.output
+            for vm, line in disks:
+                self.ended(vm, 'shutdown')
+                assert vm.wait_for_output_end() == line, vm.output
             self.ended(deaf, 'killed')
 
     def begin_disks(self, directory):
-        """A read-only image, a writable one, and a writable disk made of partitions."""
+        """VMs with a read-only image, with a writable one, and with a writable disk made of
+        partitions; and the line that each prints in the end."""
         def image(name):
             path = f'{directory}/{name}'
             with open(path, 'wb') as file:
                 file.truncate(4 << 20)
-            return path
+            return os.open(path, os.O_RDWR)
 
-        files = {'image': image('image'), 'writable': os.open(image('writable'), os.O_RDWR),
-                 'first': os.open(image('first'), os.O_RDWR),
-                 'second': os.open(image('second'), os.O_RDWR)}
-        disks = [{'partitions': [{'label': 'payload', 'path': 'payload'}]},
-                 {'image': 'image'}, {'image': 'writable', 'writable': True},
-                 {'writable': True, 'partitions': [
-                     {'label': 'first', 'path': 'first', 'writable': True},
-                     {'label': 'second', 'path': 'second', 'writable': True}]}]
-        try:
-            return self.make(f'disks:{IDLE} virtualizationd.debug=1', files, disks=disks)
-        finally:
-            for fd in files.values():
-                if isinstance(fd, int):
+        payload = {'partitions': [{'label': 'payload', 'path': 'payload'}]}
+        vms = []
+        for disk, names, line in (
+                ({'image': 'a'}, 'a', b'/dev/vdb used, read-only\n'),
+                ({'image': 'a', 'writable': True}, 'a', b'/dev/vdb used, writable\n'),
+                ({'writable': True,
+                  'partitions': [{'label': name, 'path': name, 'writable': True}
+                                 for name in 'ab']}, 'ab', b'/dev/vdb1 used, writable\n')):
+            files = {name: image(f'{len(vms)}{name}') for name in names}
+            try:
+                vms.append((self.make(f'disk:{IDLE} virtualizationd.debug=1', files,
+                                      disks=[payload, disk]), line))
+            finally:
+                for fd in files.values():
                     os.close(fd)
+        return vms
 
     def partition_images(self, directory):
         """One of each type, by a disk worker; and one that is larger than a file can be."""

@@ -62,20 +62,6 @@ def lead_lives(build, prefix):
         return int(re.search(r'version (\d+)', version).group(1))
 
 
-def find_lacking(suite, prefix):
-    """What the VMM calls and its policy has not, seen rather than guarded against."""
-    trace = policies.Trace()
-    with policies.traced_build(suite.build, ['qemu-tcg']) as build, \
-            Beside(build, prefix) as beside:
-        Features(beside.host, {'accelerator': 'tcg'}, **{'seccomp-action': 'log'}).use_all()
-        trace.add_supervisors_words(beside.host.log(), 'qemu-tcg')
-    return policies.find_lacking('qemu-tcg', policies.read_policy('qemu-tcg'), trace)
-
-
-def test_the_vmm_of_the_backports_lacks_no_call(suite):
-    assert not find_lacking(suite, prefix_of(suite))
-
-
 def test_vms_live_and_die_with_the_vmm_of_the_backports(suite):
     assert lead_lives(suite.build, prefix_of(suite)) >= 10
 

@@ -235,19 +235,32 @@ static void change_disk(const char *path)
     close(fd);
 }
 
-/* Uses vdb, which is read-only, and the writable vdc and vdd1; and again after @idle seconds. */
-static void use_disks(unsigned idle)
+static bool is_read_only(const char *path)
 {
+    int read_only = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || ioctl(fd, BLKROGET, &read_only) < 0)
+        printf("%s: %s\n", path, strerror(errno));
+    close(fd);
+    return read_only != 0;
+}
+
+/* Uses the second disk, or its first partition; and again after @idle seconds. */
+static void use_disk(unsigned idle)
+{
+    const char *path = access("/dev/vdb1", F_OK) == 0 ? "/dev/vdb1" : "/dev/vdb";
+    bool read_only = is_read_only(path);
+
     for (int round = 0; round < 2; round++) {
-        read_disk("/dev/vdb");
-        change_disk("/dev/vdc");
-        change_disk("/dev/vdd1");
-        read_disk("/dev/vdc");
-        read_disk("/dev/vdd1");
+        read_disk(path);
+        if (!read_only)
+            change_disk(path);
+        read_disk(path);
         if (round == 0)
             sleep(idle);
     }
-    puts("disks used");
+    printf("%s used, %s\n", path, read_only ? "read-only" : "writable");
 }
 
 static bool find_mode(char *mode, size_t size)
@@ -295,8 +308,8 @@ int main(void)
         print_much(number);
     else if (strcmp(mode, "read") == 0)
         read_whole_disk();
-    else if (strcmp(mode, "disks") == 0)
-        use_disks((unsigned)number);
+    else if (strcmp(mode, "disk") == 0)
+        use_disk((unsigned)number);
     else if (strcmp(mode, "echo") == 0)
         serve_echo((unsigned)number);
     else if (strcmp(mode, "wait") == 0) {
