@@ -22,7 +22,7 @@ def run_under_kvm(suite, **more):
                          start=True, paused=True)
         wait_until(lambda: vm.get('State') == 'suspended', 'the suspension')
         pid = vm.get('Pid')
-        assert 'accel=kvm' in processes()[pid][2], processes()[pid]
+        assert ' -accel kvm ' in processes()[pid][2], processes()[pid]
         assert 'anon_inode:kvm-vm' in links(pid), links(pid)
         vm.methods.Resume()
         record = vm.death()
