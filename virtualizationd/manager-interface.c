@@ -257,10 +257,9 @@ static bool append_layers(const Daemon *daemon, BusDict *dict)
         { CGROUP_MEMORY, "cgroup-memory" },
         { CGROUP_PIDS, "cgroup-pids" },
         { CGROUP_CPU, "cgroup-cpu" },
-        { CGROUP_IO, "cgroup-io" },
     };
     const char *in_force[ELEMENTS_OF(always) + ELEMENTS_OF(limits) + 3];
-    const char *missing[ELEMENTS_OF(limits) + 3];
+    const char *missing[ELEMENTS_OF(limits) + 4];
     size_t n_in_force = ELEMENTS_OF(always), n_missing = 0;
     bool user = daemon->options->user && geteuid() != 0;
 
@@ -279,6 +278,7 @@ static bool append_layers(const Daemon *daemon, BusDict *dict)
         else
             missing[n_missing++] = limits[i].name;
     }
+    missing[n_missing++] = "cgroup-io"; /* whose share is fair, but without a limit */
     in_force[n_in_force] = NULL;
     missing[n_missing] = NULL;
     return bus_dict_add_strings(dict, "sandbox-layers", in_force) &&

@@ -222,6 +222,7 @@ def test_capabilities_name_the_layers(suite):
         missing = set(capabilities['sandbox-missing'])
         assert {'own-uid', 'empty-root', 'namespaces', 'seccomp', 'limits'} <= layers, layers
         assert not layers & missing and layers | missing >= {'landlock', 'cgroup-memory'}
+        assert 'cgroup-io' in missing  # no limit is set
     finally:
         assert not host.close()[1]
 

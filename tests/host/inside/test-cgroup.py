@@ -119,7 +119,7 @@ def check_limits(directory, expected):
 def test_capabilities_name_every_controller(suite):
     with new_host(suite) as host:
         layers = set(host.manager().GetCapabilities()['sandbox-layers'])
-        assert layers >= {f'cgroup-{name}' for name in ('memory', 'pids', 'cpu', 'io')}, layers
+        assert layers >= {f'cgroup-{name}' for name in ('memory', 'pids', 'cpu')}, layers
 
 
 def test_a_vm_is_in_a_cgroup_with_its_limits(suite):
