@@ -43,16 +43,16 @@ static void set_exit(const DeathFacts *facts, DeathRecord *record)
         record->vmm_signal = facts->vmm_end.status & 0x7f;
 }
 
-static void set_denial(const char *process, const char *call, DeathRecord *record)
+static void set_denial(const Denial *denial, DeathRecord *record)
 {
     record->reason = DEATH_SANDBOX_VIOLATION;
     record->initiator = INITIATOR_HOST;
-    (void)snprintf(record->denied_process, sizeof(record->denied_process), "%s", process);
-    (void)snprintf(record->denied_call, sizeof(record->denied_call), "%s", call);
+    (void)snprintf(record->denied_process, sizeof(record->denied_process), "%s", denial->process);
+    (void)snprintf(record->denied_call, sizeof(record->denied_call), "%s", denial->call);
     (void)snprintf(record->denied_layer, sizeof(record->denied_layer), "seccomp");
     (void)snprintf(record->message, sizeof(record->message),
-                   "%s made a system call that its seccomp policy denies%s%s", process,
-                   call[0] != '\0' ? ": " : "", call);
+                   "%s made a system call that its seccomp policy denies%s%s", denial->process,
+                   denial->call[0] != '\0' ? ": " : "", denial->call);
 }
 
 /* The VMM did not say anything: we ended it, or something on the host did. */
@@ -67,8 +67,6 @@ static void judge_unsaid(const DeathFacts *facts, DeathRecord *record)
         record->reason = facts->cause.reason;
         record->initiator = facts->cause.initiator;
         set_message(record, facts->cause.message);
-    } else if (record->vmm_signal == SIGSYS) {
-        set_denial("the VMM", "", record); /* by a filter that has no listener */
     } else if (record->vmm_signal != 0) {
         record->reason = DEATH_KILLED;
     } else if (!facts->running) {
@@ -85,14 +83,22 @@ void death_judge(const DeathFacts *facts,
                  const VmmBackend *backend,
                  DeathRecord *record)
 {
+    /* By a filter that nobody listens to. */
+    static const Denial unheard = { .process = "the VMM" };
+
     set_exit(facts, record);
     record->payload_exit_code = facts->guest.exit_code;
     record->payload_signal = facts->guest.signal;
     record->oom = facts->oom;
     record->initiator = facts->stop_initiator != 0 ? facts->stop_initiator : INITIATOR_GUEST;
 
-    if (facts->denial.process[0] != '\0') {
-        set_denial(facts->denial.process, facts->denial.call, record); /* whatever else it says */
+    /* Whatever else the VMM says: it may be somebody else's by then. */
+    if (facts->cause.set && facts->cause.reason == DEATH_SANDBOX_VIOLATION) {
+        set_denial(&facts->cause.denial, record);
+        return;
+    }
+    if (record->vmm_signal == SIGSYS) {
+        set_denial(&unheard, record);
         return;
     }
     /* What the VMM said had come to pass before anything that we did. */

@@ -10,19 +10,20 @@
 #include "vmm-launcher/stub.h"
 #include "vmm-launcher/vmm.h"
 
+/* A call that a seccomp policy denied. */
+typedef struct Denial {
+    const char *process;                /* literals */
+    char call[SUPERVISOR_NAME_MAX + 1]; /* "" where its name is not known */
+} Denial;
+
 /* Why we ended the VM ourselves, if we did: the first cause counts. */
 typedef struct EndCause {
     bool set;
     DeathReason reason;
     DeathInitiator initiator;
     char message[SUPERVISOR_TEXT_MAX + 1]; /* escaped */
+    Denial denial;                         /* of DEATH_SANDBOX_VIOLATION, which has no message */
 } EndCause;
-
-/* A call that a seccomp policy denied, if one did. */
-typedef struct Denial {
-    char process[SUPERVISOR_NAME_MAX + 1]; /* "" when there was none */
-    char call[SUPERVISOR_NAME_MAX + 1];
-} Denial;
 
 typedef struct GuestReport {
     unsigned reported; /* a bit for each VmEvent */
@@ -39,7 +40,6 @@ typedef struct DeathFacts {
     bool oom;                      /* the kernel killed something of it for want of memory */
     DeathInitiator stop_initiator; /* of an orderly stop; 0: none was asked for */
     EndCause cause;
-    Denial denial;
     GuestReport guest;
     bool vmm_reported; /* the stub has told how the VMM ended; else it died with the stub */
     StubReport vmm_end;

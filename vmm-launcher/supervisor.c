@@ -298,13 +298,15 @@ static void expect_end(Supervisor *supervisor, const char *sentence)
 
 static void note_denial(Supervisor *supervisor, StubProgram program, const char *call)
 {
-    Denial *denial = &supervisor->facts.denial;
+    EndCause *cause = &supervisor->facts.cause;
 
     log_error("sandbox violation: %s made the system call '%s', which its seccomp policy denies",
               stub_program_to_string(program), call);
-    (void)snprintf(denial->process, sizeof(denial->process), "%s", stub_program_to_string(program));
-    (void)snprintf(denial->call, sizeof(denial->call), "%s", call);
-    kill_vm(supervisor);
+    if (!cause->set) {
+        cause->denial.process = stub_program_to_string(program);
+        (void)snprintf(cause->denial.call, sizeof(cause->denial.call), "%s", call);
+    }
+    begin_end(supervisor, DEATH_SANDBOX_VIOLATION, INITIATOR_HOST, "");
 }
 
 static void on_denied(void *userdata, StubProgram program, int number)

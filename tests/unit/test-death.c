@@ -87,6 +87,55 @@ static void our_own_cause_counts_only_if_the_vmm_was_silent(void **state)
     assert_int_equal(judge(&facts, VMM_END_GUEST_SHUTDOWN, "").reason, DEATH_SHUTDOWN);
 }
 
+static void denied_call_counts_whatever_the_vmm_says(void **state)
+{
+    DeathFacts facts = alive();
+
+    (void)state;
+    facts.cause = (EndCause){ .set = true,
+                              .reason = DEATH_SANDBOX_VIOLATION,
+                              .initiator = INITIATOR_HOST,
+                              .denial = { .process = "vsock-device", .call = "openat" } };
+    for (VmmEnd end = VMM_END_UNSAID; end <= VMM_END_HOST_SIGNAL; end++) {
+        DeathRecord record = judge(&facts, end, "");
+
+        assert_int_equal(record.reason, DEATH_SANDBOX_VIOLATION);
+        assert_int_equal(record.initiator, INITIATOR_HOST);
+        assert_string_equal(record.denied_process, "vsock-device");
+        assert_string_equal(record.denied_call, "openat");
+        assert_string_equal(record.denied_layer, "seccomp");
+        assert_string_equal(record.message, "vsock-device made a system call that its seccomp "
+                                            "policy denies: openat");
+    }
+}
+
+static void call_that_nobody_heard_is_known_by_its_signal(void **state)
+{
+    DeathFacts facts = alive();
+
+    (void)state;
+    facts.vmm_end = (StubReport){ .code = CLD_KILLED, .status = SIGSYS };
+    DeathRecord record = judge(&facts, VMM_END_GUEST_SHUTDOWN, "");
+    assert_int_equal(record.reason, DEATH_SANDBOX_VIOLATION);
+    assert_int_equal(record.vmm_signal, SIGSYS);
+    assert_string_equal(record.denied_process, "the VMM");
+    assert_string_equal(record.denied_call, "");
+}
+
+static void lack_of_memory_is_a_reason_of_its_own(void **state)
+{
+    DeathFacts facts = alive();
+
+    (void)state;
+    facts.oom = true;
+    facts.vmm_reported = false; /* the stub is killed with it */
+    DeathRecord record = judge(&facts, VMM_END_UNSAID, "");
+    assert_int_equal(record.reason, DEATH_OOM);
+    assert_int_equal(record.initiator, INITIATOR_LIMIT);
+    assert_true(record.oom);
+    assert_int_equal(judge(&facts, VMM_END_GUEST_SHUTDOWN, "").reason, DEATH_SHUTDOWN);
+}
+
 static void silent_ends_are_told_apart(void **state)
 {
     DeathFacts facts = alive();
@@ -123,6 +172,9 @@ int main(void)
         cmocka_unit_test(what_the_vmm_says_counts),
         cmocka_unit_test(guest_errors_have_their_reasons_and_words),
         cmocka_unit_test(our_own_cause_counts_only_if_the_vmm_was_silent),
+        cmocka_unit_test(denied_call_counts_whatever_the_vmm_says),
+        cmocka_unit_test(call_that_nobody_heard_is_known_by_its_signal),
+        cmocka_unit_test(lack_of_memory_is_a_reason_of_its_own),
         cmocka_unit_test(silent_ends_are_told_apart),
         cmocka_unit_test(stop_makes_its_initiator_the_deaths),
     };
