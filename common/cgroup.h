@@ -11,8 +11,6 @@ typedef enum CgroupController {
     CGROUP_IO = 1 << 3,
 } CgroupController;
 
-#define CGROUP_CONTROLLERS_ALL (CGROUP_MEMORY | CGROUP_PIDS | CGROUP_CPU | CGROUP_IO)
-
 /* The controller's name in the file system; one bit. */
 const char *cgroup_controller_to_string(CgroupController controller);
 

@@ -178,8 +178,14 @@ static int prepare_as_root(Daemon *daemon, SeccompPolicy **ret_policy, Error *er
     if (r < 0)
         return r;
     r = load_policy(daemon, ret_policy, error);
-    if (r < 0 || !user || user->pw_uid == 0)
+    if (r < 0 || geteuid() != 0)
         return r;
+    if (!user || user->pw_uid == 0) {
+        r = drop_capabilities(); /* root's files are what is left of root */
+        if (r < 0)
+            return error_set_errno(error, ERROR_FAILED, r, "cannot drop the capabilities");
+        return 0;
+    }
     r = drop_privileges(user->pw_uid, user->pw_gid);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot become the user '%s'",

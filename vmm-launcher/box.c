@@ -108,33 +108,21 @@ static bool is_roots_own(int fd)
            system.f_type != FUSE_SUPER_MAGIC;
 }
 
-/* A mount of the file itself; fails for one of another mount namespace, or of none. */
-static int clone_file(int fd, int *ret_tree)
+/* Has the file behind @fd itself mounted at /vm/@name, less what @attributes forbid; fails for one
+ * of another mount namespace, or of none. */
+static int bind_file(Box *box, const char *name, int fd, uint64_t attributes)
 {
-    _cleanup_close_ int tree =
-        open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-
-    if (tree < 0)
-        return -errno;
-    int r = set_attributes(
-        tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0);
-    if (r < 0)
-        return r;
-    *ret_tree = take_fd(&tree);
-    return 0;
-}
-
-static int bind_file(Box *box, const char *name, int fd)
-{
-    int tree;
-
     if (box->n_binds == BOX_BINDS_MAX)
         return -E2BIG;
-    int r = clone_file(fd, &tree);
+    _cleanup_close_ int tree =
+        open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    if (tree < 0)
+        return -errno;
+    int r = set_attributes(tree, attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0);
     if (r < 0)
         return r;
     box->binds[box->n_binds].name = name;
-    box->binds[box->n_binds++].tree = tree;
+    box->binds[box->n_binds++].tree = take_fd(&tree);
     return 0;
 }
 
@@ -145,7 +133,7 @@ int box_add_file(Box *box, const char *name, int fd, uint64_t size_max, Error *e
     if (file < 0 || fchmod(file, 0444) < 0)
         return error_set_errno(error, ERROR_START_FAILED, errno, "cannot make a place for the %s",
                                name);
-    if (is_roots_own(fd) && bind_file(box, name, fd) >= 0)
+    if (is_roots_own(fd) && bind_file(box, name, fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV) >= 0)
         return 0;
     int r = fd_copy_all(fd, size_max, file);
     if (r < 0)
@@ -157,15 +145,11 @@ int box_add_file(Box *box, const char *name, int fd, uint64_t size_max, Error *e
 static int bind_device(Box *box, const char *name, const char *path)
 {
     _cleanup_close_ int place = openat(box->files, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0400);
-    _cleanup_close_ int tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    _cleanup_close_ int device = open(path, O_PATH | O_CLOEXEC);
 
-    if (place < 0 || tree < 0)
+    if (place < 0 || device < 0)
         return -errno;
-    if (box->n_binds == BOX_BINDS_MAX)
-        return -E2BIG;
-    box->binds[box->n_binds].name = name;
-    box->binds[box->n_binds++].tree = take_fd(&tree);
-    return 0;
+    return bind_file(box, name, device, 0);
 }
 
 int box_add_device(Box *box, const char *name, const char *path, uid_t uid, Error *error)
@@ -253,9 +237,9 @@ static int open_sysctls(int *ret_fd)
         return -errno;
     _cleanup_close_ int proc =
         fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-    if (proc < 0)
-        return -errno;
-    *ret_fd = openat(proc, "sys/user", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    /* In a user namespace the kernel gives none where something of the host's /proc is covered. */
+    *ret_fd = proc < 0 ? open("/proc/sys/user", O_PATH | O_DIRECTORY | O_CLOEXEC)
+                       : openat(proc, "sys/user", O_PATH | O_DIRECTORY | O_CLOEXEC);
     return *ret_fd < 0 ? -errno : 0;
 }
 
@@ -304,25 +288,26 @@ static int forbid_namespaces(int sysctl_fd)
     return fd_write_all(fd, "0", 1);
 }
 
-static int set_limits(void)
+int box_set_limits(const BoxLimit *limits, size_t n_limits)
 {
-    static const struct {
-        __rlimit_resource_t resource;
-        rlim_t value;
-    } limits[] = {
-        { RLIMIT_CORE, 0 },   { RLIMIT_MEMLOCK, 0 }, { RLIMIT_MSGQUEUE, 0 },
-        { RLIMIT_RTPRIO, 0 }, { RLIMIT_NICE, 0 },    { RLIMIT_SIGPENDING, 64 },
-    };
-
-    if (!layer_is_on(LAYER_LIMITS))
-        return 0;
-    for (size_t i = 0; i < ELEMENTS_OF(limits); i++) {
+    for (size_t i = 0; layer_is_on(LAYER_LIMITS) && i < n_limits; i++) {
         const struct rlimit limit = { limits[i].value, limits[i].value };
 
         if (setrlimit(limits[i].resource, &limit) < 0)
             return -errno;
     }
     return 0;
+}
+
+/* Those that all who are in a box have in common. */
+static int set_common_limits(void)
+{
+    static const BoxLimit limits[] = {
+        { RLIMIT_CORE, 0 },   { RLIMIT_MEMLOCK, 0 }, { RLIMIT_MSGQUEUE, 0 },
+        { RLIMIT_RTPRIO, 0 }, { RLIMIT_NICE, 0 },    { RLIMIT_SIGPENDING, 64 },
+    };
+
+    return box_set_limits(limits, ELEMENTS_OF(limits));
 }
 
 static int restrict_paths(const Box *box)
@@ -396,7 +381,7 @@ int box_enter(
             r = forbid_namespaces(sysctl_fd);
             break;
         case BOX_LIMITS:
-            r = set_limits();
+            r = set_common_limits();
             break;
         case BOX_DROP:
             r = drop(box, uid);

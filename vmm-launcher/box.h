@@ -99,6 +99,14 @@ typedef int (*BoxWaitForMap)(void *userdata);
 int box_enter(
     const Box *box, uid_t uid, BoxWaitForMap wait_for_map, void *userdata, BoxStep *ret_step);
 
+typedef struct BoxLimit {
+    __rlimit_resource_t resource;
+    uint64_t value; /* soft and hard */
+} BoxLimit;
+
+/* Sets the limits of the calling process. */
+int box_set_limits(const BoxLimit *limits, size_t n_limits);
+
 /* A descriptor to execute the program at @path in the box from: to be opened in there, for Landlock
  * knows a file by the mount that it was opened through. */
 int box_open_program(const Box *box, const char *path);

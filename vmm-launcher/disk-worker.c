@@ -87,7 +87,7 @@ static int initialize_partition(const Job *job)
 static _Noreturn void worker_main(Job *job)
 {
     const int keep[] = { job->fd, job->worker_end };
-    const struct rlimit file_size = { job->size, job->size };
+    const BoxLimit file_size = { RLIMIT_FSIZE, job->size };
     BoxStep step = BOX_SESSION;
 
     (void)prctl(PR_SET_NAME, "disk-worker");
@@ -95,8 +95,9 @@ static _Noreturn void worker_main(Job *job)
     if (r < 0)
         finish(job, step, -r);
     fd_close_all_but(keep, ELEMENTS_OF(keep), -EBADF);
-    if (setrlimit(RLIMIT_FSIZE, &file_size) < 0)
-        finish(job, BOX_LIMITS, errno);
+    r = box_set_limits(&file_size, 1);
+    if (r < 0)
+        finish(job, BOX_LIMITS, -r);
     r = seccomp_policy_apply(job->policy, NULL);
     if (r >= 0)
         r = initialize_partition(job);

@@ -132,24 +132,13 @@ static int limit_program(const StubCommand *command)
 {
     /* QEMU duplicates every descriptor of a disk, some twice. */
     const rlim_t n_files = STUB_FILES_BASE + 3 * command->command->n_fds;
-    const struct {
-        __rlimit_resource_t resource;
-        rlim_t value;
-    } limits[] = {
+    const BoxLimit limits[] = {
         { RLIMIT_FSIZE, command->file_size_max },
         { RLIMIT_NPROC, command->threads_max },
         { RLIMIT_NOFILE, n_files < STUB_EXEC_FD ? n_files : STUB_EXEC_FD },
     };
 
-    if (!layer_is_on(LAYER_LIMITS))
-        return 0;
-    for (size_t i = 0; i < ELEMENTS_OF(limits); i++) {
-        const struct rlimit limit = { limits[i].value, limits[i].value };
-
-        if (setrlimit(limits[i].resource, &limit) < 0)
-            return -errno;
-    }
-    return 0;
+    return box_set_limits(limits, ELEMENTS_OF(limits));
 }
 
 static _Noreturn void run_program(const StubPlan *plan,

@@ -171,7 +171,11 @@ int vm_cgroup_make(const char *name,
         log_debug("no cgroup: %s", strerror(-r));
         return 0;
     }
-    if (mkdirat(parent, name, 0755) < 0 && errno != EEXIST)
+    /* One of this name was left by a listener that had the same pid: not ours to go on with. */
+    if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot remove the cgroup %s",
+                               name);
+    if (mkdirat(parent, name, 0755) < 0)
         return error_set_errno(error, ERROR_START_FAILED, errno, "cannot make a cgroup");
     cgroup.directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (cgroup.directory < 0)

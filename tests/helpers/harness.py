@@ -98,14 +98,15 @@ class Host:
     daemon is the user's own.
     """
 
-    def __init__(self, build, config='', launcher=None, launcher_options=(), cache_dir=None):
+    def __init__(self, build, config='', launcher=None, launcher_options=(), cache_dir=None,
+                 daemon_options=()):
         self.build = os.path.abspath(build)
         self.launcher = launcher or 'vmm-launcher'
         self.launcher_options = list(launcher_options)
         self.cache_dir = cache_dir or os.environ.get('TEST_CACHE_DIR', f'{self.build}/cache')
         self.directory = tempfile.mkdtemp(prefix='virtualizationd-')
         os.chmod(self.directory, 0o755)
-        self.daemon_options = []
+        self.daemon_options = list(daemon_options)
         if os.geteuid() != 0:
             self.daemon_options = ['--user']
             self.cache_dir = f'{self.directory}/cache'

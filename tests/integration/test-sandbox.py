@@ -214,6 +214,52 @@ def test_a_uid_with_a_process_left_is_not_used_again(suite):
         assert not remaining, remaining
 
 
+def test_a_cgroup_that_was_left_is_not_gone_on_with(suite):
+    with open('/proc/mounts', encoding='utf-8') as file:
+        roots = [line.split()[1] for line in file if line.split()[2] == 'cgroup2']
+    host = Host(suite.build)
+    try:
+        # As a listener of the same pid may have left it.
+        path = f'{roots[0]}/virtualizationd/vm-{host.listener_pids()[0]}-1'
+        os.makedirs(path)
+        with open(f'{path}/cgroup.max.depth', 'w', encoding='ascii') as file:
+            file.write('7')
+        vm = host.create(*host.config(host.payload('probe'), 'probe=wait'), start=True)
+        vm.wait_for('PayloadReady')
+        with open(f'{path}/cgroup.procs', encoding='ascii') as file:
+            assert str(int(vm.get('Pid'))) in file.read().split()
+        with open(f'{path}/cgroup.max.depth', encoding='ascii') as file:
+            assert file.read() == 'max\n'
+        vm.methods.Kill()
+        assert vm.death()['reason'] == 'killed'
+    finally:
+        assert host.close() == (0, [])
+
+
+def test_a_users_guest_runs_where_a_part_of_proc_is_covered(_suite):
+    """As in many containers: a user namespace gets no /proc of its own there."""
+    subprocess.run(['unshare', '--mount', '--propagation=private', 'sh', '-c',
+                    'mount -t tmpfs tmpfs /proc/irq && exec "$0" "$@"', sys.executable,
+                    os.path.join(os.path.dirname(os.path.abspath(__file__)), 'test-user-mode.py')],
+                   env=dict(os.environ, TESTS_ONLY='test_a_users_guest_runs_and_ends'), check=True,
+                   stdout=subprocess.DEVNULL)
+
+
+def test_a_daemon_of_roots_keeps_no_capability(suite):
+    """In a session of root's, or with User=root."""
+    for options, config in ((['--user'], ''), ([], 'User=root\n')):
+        host = Host(suite.build, config=config, daemon_options=options)
+        try:
+            with open(f'/proc/{host.daemon.pid}/status', encoding='ascii') as file:
+                status = file.read()
+            for name in ('Inh', 'Prm', 'Eff', 'Bnd', 'Amb'):
+                assert f'Cap{name}:\t{0:016x}\n' in status, status
+            vm = host.create(*host.config(host.payload('probe'), 'probe=exit:0'), start=True)
+            assert vm.death()['reason'] == 'shutdown'
+        finally:
+            assert host.close() == (0, [])
+
+
 def test_capabilities_name_the_layers(suite):
     host = Host(suite.build)
     try:
