@@ -31,7 +31,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'helpers'))
 sys.dont_write_bytecode = True
-from harness import Host  # noqa: E402
+from harness import Host, wait_until  # noqa: E402
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
 LAYERS = 'SCNRL'
@@ -92,18 +92,25 @@ class Launch:
         self.connection.close()
 
 
+def children(pid):
+    with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as file:
+        return file.read().split()
+
+
 def trivial(build, directory, runs, spawn):
     os.makedirs(f'{directory}/prefix/usr/bin')
     shutil.copy('/bin/true', f'{directory}/prefix/usr/bin/qemu-system-x86_64')
     host = Host(build, launcher_options=[f'--vmm-prefix={directory}/prefix'],
                 cache_dir=f'{directory}/cache')
     times = []
+    listener = host.listener_pids()[0]
     with open(f'{directory}/kernel', 'w+b') as kernel:
         for _ in range(runs):
             launch = Launch(host, kernel.fileno())
             times.append(launch.wait_for(DIED))
             launch.close()
-            time.sleep(0.1)  # as far apart as VMs are made, not in one burst
+            # As far apart as VMs are made, not in one burst: the listener has its next launcher.
+            wait_until(lambda: len(children(listener)) == 1, 'the next launcher')
     host.close()
     emit_series('launch.ours', times, 'us')
     if not spawn:

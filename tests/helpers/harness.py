@@ -370,6 +370,19 @@ class Vm:
         return {str(key): value for key, value in self.methods.GetDeathRecord().items()}
 
 
+def with_host(function):
+    """Makes a test of a function that takes a Host, which must end well and leave nothing."""
+    def run(suite):
+        host = Host(suite.build)
+        try:
+            function(host)
+        finally:
+            status, left = host.close()
+            assert not left, left
+            assert status == 0, status
+    return run
+
+
 class Suite:
     """Runs functions named test_* of a module and prints TAP."""
 

@@ -13,8 +13,10 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
-import time
+
+from harness import wait_until
 
 POLICIES = os.path.join(os.environ['top_srcdir'], 'policy', 'seccomp')
 LISTENED_TO = ('qemu-tcg', 'qemu-kvm', 'vsock-device')
@@ -26,6 +28,18 @@ BEFORE_EXEC = ('sendmsg', 'close', 'execveat')
 ALLOW, NOTIFY, ERRNO = 'SCMP_ACT_ALLOW', 'SCMP_ACT_NOTIFY', 'SCMP_ACT_ERRNO'
 MARGIN = 'margin:'  # in a comment: no trace shows it, for the reason that follows
 STEADY_MAX = 50     # names that QEMU may call once the guest runs
+
+# Takes a name and puts on a filter of one instruction, SECCOMP_RET_LOG: its end is logged.
+LOGGED_PROCESS = '''
+import ctypes, struct, sys
+set_name, set_seccomp, no_new_privs, filter_mode = 15, 22, 38, 2
+libc = ctypes.CDLL(None, use_errno=True)
+instruction = ctypes.create_string_buffer(struct.pack('=HBBI', 6, 0, 0, 0x7ffc0000))
+program = ctypes.create_string_buffer(struct.pack('@HP', 1, ctypes.addressof(instruction)))
+if (libc.prctl(set_name, sys.argv[1].encode(), 0, 0, 0) or
+        libc.prctl(no_new_privs, 1, 0, 0, 0) or libc.prctl(set_seccomp, filter_mode, program)):
+    sys.exit('no filter: errno %d' % ctypes.get_errno())
+'''
 
 KERNEL_LOG = '/dev/kmsg'
 RATE_LIMIT = '/proc/sys/kernel/printk_ratelimit'
@@ -167,7 +181,7 @@ class KernelLog:
                       r'code=0x7ffc0000')
     PROGRAMS = {'virtualizationd': 'virtualizationd', 'vm-stub': 'stub',
                 'vm-supervisor': 'supervisor', 'disk-worker': 'disk-worker'}
-    END = 'virtualizationd: the end of a trace'
+    END = 'trace-end'  # the name of a process that is logged last
 
     def __init__(self, build, trace):
         self.build = os.path.realpath(build)
@@ -192,9 +206,6 @@ class KernelLog:
         return self
 
     def __exit__(self, kind, *_):
-        time.sleep(0.5)  # the kernel's own queue
-        with open(KERNEL_LOG, 'w', encoding='ascii') as file:
-            file.write(self.END)
         lines = self._read_to_end()
         overtaken = self.reader.poll() is not None
         self.reader.kill()
@@ -212,14 +223,16 @@ class KernelLog:
             raise RuntimeError('the kernel\'s log tells of no call: its audit messages go '
                                'elsewhere, or it has none (CONFIG_AUDIT)')
 
+    def _read_lines(self):
+        self.output.seek(0)
+        return self.output.read().splitlines()
+
     def _read_to_end(self):
-        for _ in range(100):
-            self.output.seek(0)
-            lines = self.output.read().splitlines()
-            if any(self.END in line for line in lines) or self.reader.poll() is not None:
-                break
-            time.sleep(0.05)
-        return lines
+        """The kernel queues what it logs: the last of all comes by the same way."""
+        subprocess.run([sys.executable, '-c', LOGGED_PROCESS, self.END], check=True)
+        wait_until(lambda: any(f'comm="{self.END}"' in line for line in self._read_lines()) or
+                   self.reader.poll() is not None, 'the end of the kernel\'s log')
+        return self._read_lines()
 
     def _take(self, line):
         match = self.LINE.search(line)

@@ -9,19 +9,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
-from harness import Host, Suite, wait_until  # noqa: E402
-
-
-def with_host(function):
-    def run(suite):
-        host = Host(suite.build)
-        try:
-            function(host)
-        finally:
-            status, left = host.close()
-            assert not left, left
-            assert status == 0, status
-    return run
+from harness import Suite, wait_until, with_host  # noqa: E402
 
 
 @with_host

@@ -7,19 +7,8 @@ import sys
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
-from harness import Host, Suite, VM, PROPERTIES, NAME, vm_processes, wait_until  # noqa: E402
-
-
-def with_host(function):
-    def run(suite):
-        host = Host(suite.build)
-        try:
-            function(host)
-        finally:
-            status, left = host.close()
-            assert not left, left
-            assert status == 0, status
-    return run
+from harness import (NAME, PROPERTIES, Suite, VM, vm_processes, wait_until,  # noqa: E402
+                     with_host)
 
 
 def state_seen(vm, state):

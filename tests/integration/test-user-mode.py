@@ -12,19 +12,7 @@ if os.geteuid() == 0:
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
-from harness import Host, Suite  # noqa: E402
-
-
-def with_host(function):
-    def run(suite):
-        host = Host(suite.build)
-        try:
-            function(host)
-        finally:
-            status, left = host.close()
-            assert not left, left
-            assert status == 0, status
-    return run
+from harness import Suite, with_host  # noqa: E402
 
 
 def status_of(pid):
