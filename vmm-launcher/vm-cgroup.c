@@ -156,6 +156,14 @@ static int limit_devices(int directory, const VmCgroupLimits *limits)
     return syscall(SYS_bpf, BPF_PROG_ATTACH, &attachment, sizeof(attachment)) < 0 ? -errno : 0;
 }
 
+static int make_directory(int parent, const char *name)
+{
+    /* One of this name was left by a listener that had the same pid: not ours to go on with. */
+    if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        return -errno;
+    return mkdirat(parent, name, 0755) < 0 ? -errno : 0;
+}
+
 int vm_cgroup_make(const char *name,
                    const VmCgroupLimits *limits,
                    VmCgroup *ret_cgroup,
@@ -167,16 +175,14 @@ int vm_cgroup_make(const char *name,
     if (!layer_is_on(LAYER_CGROUP))
         return 0;
     int r = open_parent(&parent);
-    if (r < 0) {
-        log_debug("no cgroup: %s", strerror(-r));
+    if (r >= 0)
+        r = make_directory(parent, name);
+    if (r == -ENOENT || r == -EACCES || r == -EPERM || r == -EROFS) {
+        log_debug("no cgroup: %s", strerror(-r)); /* none for this user, or on this host */
         return 0;
     }
-    /* One of this name was left by a listener that had the same pid: not ours to go on with. */
-    if (unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot remove the cgroup %s",
-                               name);
-    if (mkdirat(parent, name, 0755) < 0)
-        return error_set_errno(error, ERROR_START_FAILED, errno, "cannot make a cgroup");
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r, "cannot make a cgroup");
     cgroup.directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (cgroup.directory < 0)
         return error_set_errno(error, ERROR_START_FAILED, errno, "cannot open the VM's cgroup");

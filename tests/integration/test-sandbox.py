@@ -214,13 +214,17 @@ def test_a_uid_with_a_process_left_is_not_used_again(suite):
         assert not remaining, remaining
 
 
-def test_a_cgroup_that_was_left_is_not_gone_on_with(suite):
+def cgroup_of_all_vms():
     with open('/proc/mounts', encoding='utf-8') as file:
         roots = [line.split()[1] for line in file if line.split()[2] == 'cgroup2']
+    return f'{roots[0]}/virtualizationd'
+
+
+def test_a_cgroup_that_was_left_is_not_gone_on_with(suite):
     host = Host(suite.build)
     try:
         # As a listener of the same pid may have left it.
-        path = f'{roots[0]}/virtualizationd/vm-{host.listener_pids()[0]}-1'
+        path = f'{cgroup_of_all_vms()}/vm-{host.listener_pids()[0]}-1'
         os.makedirs(path)
         with open(f'{path}/cgroup.max.depth', 'w', encoding='ascii') as file:
             file.write('7')
@@ -236,13 +240,32 @@ def test_a_cgroup_that_was_left_is_not_gone_on_with(suite):
         assert host.close() == (0, [])
 
 
-def test_a_users_guest_runs_where_a_part_of_proc_is_covered(_suite):
-    """As in many containers: a user namespace gets no /proc of its own there."""
+def run_a_users_guest(before='true'):
+    """As an ordinary user, in a mount namespace after @before has run there as root."""
     subprocess.run(['unshare', '--mount', '--propagation=private', 'sh', '-c',
-                    'mount -t tmpfs tmpfs /proc/irq && exec "$0" "$@"', sys.executable,
+                    before + ' && exec "$0" "$@"', sys.executable,
                     os.path.join(os.path.dirname(os.path.abspath(__file__)), 'test-user-mode.py')],
                    env=dict(os.environ, TESTS_ONLY='test_a_users_guest_runs_and_ends'), check=True,
                    stdout=subprocess.DEVNULL)
+
+
+def test_a_users_guest_runs_where_a_part_of_proc_is_covered(_suite):
+    """As in many containers: a user namespace gets no /proc of its own there."""
+    run_a_users_guest('mount -t tmpfs tmpfs /proc/irq')
+
+
+def test_a_users_guest_runs_beside_those_of_the_system(suite):
+    """Whose cgroups are not the user's to add to."""
+    host = Host(suite.build)
+    try:
+        vm = host.create(*host.config(host.payload('probe'), 'probe=wait'), start=True)
+        vm.wait_for('PayloadReady')
+        assert os.path.isdir(cgroup_of_all_vms())
+        run_a_users_guest()
+        vm.methods.Kill()
+        assert vm.death()['reason'] == 'killed'
+    finally:
+        assert host.close() == (0, [])
 
 
 def test_a_daemon_of_roots_keeps_no_capability(suite):
