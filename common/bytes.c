@@ -70,6 +70,30 @@ int byte_reader_get_le64(ByteReader *reader, uint64_t *ret_value)
     return 0;
 }
 
+int byte_reader_get_be32(ByteReader *reader, uint32_t *ret_value)
+{
+    uint32_t value;
+
+    int r = byte_reader_get_bytes(reader, &value, sizeof(value));
+    if (r < 0)
+        return r;
+
+    *ret_value = be32toh(value);
+    return 0;
+}
+
+int byte_reader_get_be64(ByteReader *reader, uint64_t *ret_value)
+{
+    uint64_t value;
+
+    int r = byte_reader_get_bytes(reader, &value, sizeof(value));
+    if (r < 0)
+        return r;
+
+    *ret_value = be64toh(value);
+    return 0;
+}
+
 /* Room for @size more bytes, or NULL when the writer is, or hereby becomes, truncated. */
 static uint8_t *byte_writer_extend(ByteWriter *writer, size_t size)
 {
@@ -117,6 +141,18 @@ void byte_writer_put_le32(ByteWriter *writer, uint32_t value)
 void byte_writer_put_le64(ByteWriter *writer, uint64_t value)
 {
     value = htole64(value);
+    byte_writer_put_bytes(writer, &value, sizeof(value));
+}
+
+void byte_writer_put_be32(ByteWriter *writer, uint32_t value)
+{
+    value = htobe32(value);
+    byte_writer_put_bytes(writer, &value, sizeof(value));
+}
+
+void byte_writer_put_be64(ByteWriter *writer, uint64_t value)
+{
+    value = htobe64(value);
     byte_writer_put_bytes(writer, &value, sizeof(value));
 }
 

@@ -21,6 +21,8 @@ int byte_reader_get_u8(ByteReader *reader, uint8_t *ret_value);
 int byte_reader_get_le16(ByteReader *reader, uint16_t *ret_value);
 int byte_reader_get_le32(ByteReader *reader, uint32_t *ret_value);
 int byte_reader_get_le64(ByteReader *reader, uint64_t *ret_value);
+int byte_reader_get_be32(ByteReader *reader, uint32_t *ret_value);
+int byte_reader_get_be64(ByteReader *reader, uint64_t *ret_value);
 
 /* Copies @size bytes into @destination. */
 int byte_reader_get_bytes(ByteReader *reader, void *destination, size_t size);
@@ -44,6 +46,8 @@ void byte_writer_put_u8(ByteWriter *writer, uint8_t value);
 void byte_writer_put_le16(ByteWriter *writer, uint16_t value);
 void byte_writer_put_le32(ByteWriter *writer, uint32_t value);
 void byte_writer_put_le64(ByteWriter *writer, uint64_t value);
+void byte_writer_put_be32(ByteWriter *writer, uint32_t value);
+void byte_writer_put_be64(ByteWriter *writer, uint64_t value);
 void byte_writer_put_bytes(ByteWriter *writer, const void *bytes, size_t size);
 void byte_writer_put_zeros(ByteWriter *writer, size_t size);
 

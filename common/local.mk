@@ -15,6 +15,7 @@ libcommon_a_SOURCES = \
 	%D%/kvm.c %D%/kvm.h \
 	%D%/landlock.c %D%/landlock.h \
 	%D%/log.c %D%/log.h \
+	%D%/nearest-match.c %D%/nearest-match.h \
 	%D%/program-path.c %D%/program-path.h \
 	%D%/seccomp-policy.c %D%/seccomp-policy.h \
 	%D%/spawn.c %D%/spawn.h \

@@ -1,6 +1,26 @@
-# GPT and composite layouts; format code without I/O.
-noinst_LIBRARIES += libcomposite-disk.a
-libcomposite_disk_a_SOURCES = \
+# Formats of disks and of the images on them. The tool and the other parts are linked with the
+# static library; the shared one has what composite-disk.h declares, for other people's programs.
+composite_disk_sources = \
+	%D%/byte-source.c %D%/byte-source.h \
 	%D%/composite-layout.c %D%/composite-layout.h \
 	%D%/gpt.c %D%/gpt.h \
-	%D%/partition-image.c %D%/partition-image.h
+	%D%/output-file.c %D%/output-file.h \
+	%D%/partition-image.c %D%/partition-image.h \
+	%D%/progress.h \
+	%D%/signature-algorithm.h \
+	%D%/signing-key.h
+
+noinst_LIBRARIES += libcomposite-disk.a
+libcomposite_disk_a_SOURCES = $(composite_disk_sources)
+
+composite_disk_libs = libcomposite-disk.a libcommon.a $(CRYPTO_LIBS) $(PROTOBUF_C_LIBS) $(ZLIB_LIBS)
+
+bin_PROGRAMS += programs/composite-disk
+programs_composite_disk_SOURCES = \
+	%D%/tool/main.c \
+	%D%/tool/tool-call.c \
+	%D%/tool/tool-print.c \
+	%D%/tool/tool.h \
+	%D%/tool/verb-instance.c \
+	%D%/tool/verbs.c %D%/tool/verbs.h
+programs_composite_disk_LDADD = $(composite_disk_libs) $(JSON_LIBS)

@@ -3,7 +3,7 @@
 # programs but compile the few sources they need with flags of their own.
 guest_cppflags = -I$(top_srcdir) -D_GNU_SOURCE $(GUEST_CPPFLAGS)
 guest_cflags = $(WARNING_CFLAGS) $(HARDENING_CFLAGS) $(JSON_CFLAGS) -fno-pie
-guest_ldflags = -static -Wl,-z,relro,-z,now,-z,noexecstack
+guest_ldflags = -all-static -Wl,-z,relro,-z,now,-z,noexecstack
 
 guest_sources = \
 	%D%/deadline.c %D%/deadline.h \

@@ -8,7 +8,6 @@ libvmctl_a_SOURCES = \
 	%D%/end-vms.c %D%/end-vms.h \
 	%D%/exit-status.c %D%/exit-status.h \
 	%D%/interrupt.c %D%/interrupt.h \
-	%D%/nearest-match.c %D%/nearest-match.h \
 	%D%/options.c %D%/options.h \
 	%D%/output.c %D%/output.h \
 	%D%/output-copy.c %D%/output-copy.h \

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "vmctl/nearest-match.h"
+#include "common/nearest-match.h"
 
 #define SEE_HELP        "; see vmctl --help"
 #define OPTION_NAME_MAX 64

@@ -62,14 +62,12 @@ tests_unit_test_ready_socket_LDADD = $(guest_unit_libs)
 vmctl_unit_tests = \
 	%D%/test-config-files \
 	%D%/test-exit-status \
-	%D%/test-nearest-match \
 	%D%/test-options \
 	%D%/test-output-copy
 
 vmctl_unit_libs = $(vmctl_libs) $(CMOCKA_LIBS)
 tests_unit_test_config_files_LDADD = $(vmctl_unit_libs)
 tests_unit_test_exit_status_LDADD = $(vmctl_unit_libs)
-tests_unit_test_nearest_match_LDADD = $(vmctl_unit_libs)
 tests_unit_test_options_LDADD = $(vmctl_unit_libs)
 tests_unit_test_output_copy_LDADD = $(vmctl_unit_libs)
 
@@ -87,6 +85,7 @@ daemon_unit_tests = \
 	%D%/test-gpt \
 	%D%/test-json-keys \
 	%D%/test-launch-spec \
+	%D%/test-nearest-match \
 	%D%/test-partition-image \
 	%D%/test-seccomp-policy \
 	%D%/test-settings \

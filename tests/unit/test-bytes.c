@@ -31,6 +31,31 @@ static void integers_are_read_little_endian_and_consumed(void **state)
     assert_int_equal(reader.size, 0);
 }
 
+static void big_endian_integers_are_read_and_written(void **state)
+{
+    (void)state;
+    ByteReader reader = byte_reader(sample, sizeof(sample));
+    uint8_t room[12];
+    ByteWriter writer = byte_writer(room, sizeof(room));
+    uint32_t word = 0;
+    uint64_t all = 0;
+
+    assert_int_equal(byte_reader_get_be32(&reader, &word), 0);
+    assert_int_equal(word, 0x01234567);
+    reader = byte_reader(sample, sizeof(sample));
+    assert_int_equal(byte_reader_get_be64(&reader, &all), 0);
+    assert_true(all == UINT64_C(0x0123456789abcdef));
+    assert_int_equal(byte_reader_get_be32(&reader, &word), -EBADMSG);
+
+    byte_writer_put_be64(&writer, UINT64_C(0x0123456789abcdef));
+    byte_writer_put_be32(&writer, 0x01234567);
+    assert_int_equal(byte_writer_finish(&writer), 0);
+    assert_memory_equal(room, sample, sizeof(sample));
+    assert_memory_equal(room + sizeof(sample), sample, 4);
+    byte_writer_put_be32(&writer, 0);
+    assert_int_equal(byte_writer_finish(&writer), -ENOBUFS);
+}
+
 static void failed_read_consumes_and_stores_nothing(void **state)
 {
     (void)state;
@@ -112,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(integers_are_read_little_endian_and_consumed),
+        cmocka_unit_test(big_endian_integers_are_read_and_written),
         cmocka_unit_test(failed_read_consumes_and_stores_nothing),
         cmocka_unit_test(view_lends_bytes_in_place),
         cmocka_unit_test(what_is_written_reads_back),

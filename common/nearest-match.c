@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmctl/nearest-match.h"
+#include "common/nearest-match.h"
 
 #include <string.h>
 

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "composite-disk/byte-source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+
+ByteSource byte_source_from_memory(const void *data, size_t size)
+{
+    return (ByteSource){ .fd = -EBADF, .memory = data, .size = size };
+}
+
+static const char *describe(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFDIR:
+        return "a directory";
+    case S_IFIFO:
+        return "a pipe";
+    case S_IFSOCK:
+        return "a socket";
+    case S_IFCHR:
+        return "a character device";
+    default:
+        return "of an unknown kind";
+    }
+}
+
+int byte_source_from_fd(int fd, const char *name, ByteSource *ret_source, Error *error)
+{
+    struct stat status;
+    uint64_t size;
+
+    int mode = fd_get_access_mode(fd);
+    if (mode < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, mode, "'%s'", name);
+    if (mode != O_RDONLY && mode != O_RDWR)
+        return error_set(error, ERROR_INVALID_FILE, "'%s' is not open for reading", name);
+    if (fstat(fd, &status) < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot look at '%s'", name);
+
+    if (S_ISREG(status.st_mode)) {
+        size = (uint64_t)status.st_size;
+    } else if (!S_ISBLK(status.st_mode)) {
+        return error_set(error, ERROR_INVALID_FILE,
+                         "'%s' is %s; an image is a regular file or a block device", name,
+                         describe(status.st_mode));
+    } else if (ioctl(fd, BLKGETSIZE64, &size) < 0 || size > INT64_MAX) {
+        return error_set(error, ERROR_INVALID_FILE, "the block device '%s' has no size", name);
+    }
+    *ret_source = (ByteSource){ .fd = fd, .size = size };
+    return 0;
+}
+
+int byte_source_open(const char *path, ByteSource *ret_source, Error *error)
+{
+    /* A pipe would wait for its other end, and a terminal become ours. */
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+    if (fd < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot open '%s'", path);
+    int r = byte_source_from_fd(fd, path, ret_source, error);
+    if (r < 0)
+        return r;
+    (void)take_fd(&fd); /* the source has it */
+    return 0;
+}
+
+static int check_range(const ByteSource *source, uint64_t offset, uint64_t size)
+{
+    return offset > source->size || size > source->size - offset ? -EBADMSG : 0;
+}
+
+int byte_source_slice(const ByteSource *source,
+                      uint64_t offset,
+                      uint64_t size,
+                      ByteSource *ret_slice)
+{
+    int r = check_range(source, offset, size);
+    if (r < 0)
+        return r;
+
+    *ret_slice = *source;
+    if (source->memory)
+        ret_slice->memory += offset;
+    ret_slice->offset += offset;
+    ret_slice->size = size;
+    return 0;
+}
+
+int byte_source_read(const ByteSource *source, uint64_t offset, void *buffer, size_t size)
+{
+    uint8_t *bytes = buffer;
+
+    int r = check_range(source, offset, size);
+    if (r < 0)
+        return r;
+    if (source->fd < 0) {
+        if (size > 0)
+            memcpy(buffer, source->memory + offset, size);
+        return 0;
+    }
+
+    while (size > 0) {
+        ssize_t n = pread(source->fd, bytes, size, (off_t)(source->offset + offset));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -EBADMSG;
+        bytes += n;
+        offset += (uint64_t)n;
+        size -= (size_t)n;
+    }
+    return 0;
+}

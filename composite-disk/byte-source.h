@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bytes that others wrote, at random access: of a file, a block device or memory, or a part of
+ * one. Every format is parsed from one of these, so that nothing depends on where it lies. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+typedef struct ByteSource {
+    int fd;                /* lent; negative: the bytes are in memory */
+    const uint8_t *memory; /* lent */
+    uint64_t offset;       /* where the first byte is in the file */
+    uint64_t size;         /* at most INT64_MAX, with the offset too */
+} ByteSource;
+
+ByteSource byte_source_from_memory(const void *data, size_t size);
+
+/* The whole of a regular file or block device that @fd is open on for reading; its file offset is
+ * not used. ERROR_INVALID_FILE names @name and what is wrong with it. */
+int byte_source_from_fd(int fd, const char *name, ByteSource *ret_source, Error *error);
+
+/* Opens @path, following symbolic links, and never waits for it to open. The caller closes
+ * @ret_source->fd. ERROR_INVALID_FILE as above. */
+int byte_source_open(const char *path, ByteSource *ret_source, Error *error);
+
+/* @size bytes of @source from @offset on; -EBADMSG when they are not all inside. */
+int byte_source_slice(const ByteSource *source,
+                      uint64_t offset,
+                      uint64_t size,
+                      ByteSource *ret_slice);
+
+/* Reads exactly @size bytes at @offset; -EBADMSG when they are not all inside, or when the file has
+ * become shorter. */
+int byte_source_read(const ByteSource *source, uint64_t offset, void *buffer, size_t size);

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "composite-disk/output-file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/fd.h"
+
+#define FILE_MODE 0666 /* less the umask */
+
+/* A name that nobody else has; the caller frees it. NULL when there is none. */
+static char *dup_temporary_name(const char *name)
+{
+    uint64_t random = 0;
+    char *temporary;
+
+    if (getrandom(&random, sizeof(random), 0) < 0)
+        return NULL;
+    return asprintf(&temporary, ".%.200s.%016" PRIx64, name, random) < 0 ? NULL : temporary;
+}
+
+static int open_directory(const char *path, OutputFile *file)
+{
+    const char *slash = strrchr(path, '/');
+    _cleanup_free_ char *directory =
+        slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+
+    file->name = strdup(slash ? slash + 1 : path);
+    if (!directory || !file->name)
+        return -ENOMEM;
+    if (*file->name == '\0')
+        return -EISDIR;
+    file->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return file->directory_fd < 0 ? -errno : 0;
+}
+
+static int check_target(const OutputFile *file)
+{
+    struct stat status;
+
+    if (fstatat(file->directory_fd, file->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (!file->replace)
+        return -EEXIST;
+    if (S_ISDIR(status.st_mode))
+        return -EISDIR;
+    return S_ISREG(status.st_mode) || S_ISLNK(status.st_mode) ? 0 : -ENOTSUP;
+}
+
+static int open_unnamed(OutputFile *file)
+{
+    file->fd = openat(file->directory_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, FILE_MODE);
+    if (file->fd >= 0)
+        return 0;
+    if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)
+        return -errno;
+
+    file->temporary = dup_temporary_name(file->name);
+    if (!file->temporary)
+        return -ENOMEM;
+    file->fd = openat(file->directory_fd, file->temporary,
+                      O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+    if (file->fd < 0) {
+        int r = -errno;
+        free(file->temporary);
+        file->temporary = NULL;
+        return r;
+    }
+    return 0;
+}
+
+int output_file_open(const char *path, bool replace, OutputFile *ret_file, Error *error)
+{
+    OutputFile file = OUTPUT_FILE_INIT;
+
+    file.replace = replace;
+    int r = open_directory(path, &file);
+    if (r >= 0)
+        r = check_target(&file);
+    if (r >= 0)
+        r = open_unnamed(&file);
+    if (r < 0) {
+        output_file_deinit(&file);
+        return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot make '%s'", path);
+    }
+    *ret_file = file;
+    return 0;
+}
+
+/* linkat() replaces nothing, so that a file that does gets a name of its own first. */
+static int name_unnamed(OutputFile *file)
+{
+    char link[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
+
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", file->fd);
+    if (!file->replace)
+        return linkat(AT_FDCWD, link, file->directory_fd, file->name, AT_SYMLINK_FOLLOW) < 0
+                   ? -errno
+                   : 0;
+    file->temporary = dup_temporary_name(file->name);
+    if (!file->temporary)
+        return -ENOMEM;
+    if (linkat(AT_FDCWD, link, file->directory_fd, file->temporary, AT_SYMLINK_FOLLOW) < 0) {
+        int r = -errno;
+        free(file->temporary);
+        file->temporary = NULL;
+        return r;
+    }
+    return 0;
+}
+
+static int give_name(OutputFile *file)
+{
+    if (fsync(file->fd) < 0)
+        return -errno;
+    if (!file->temporary) {
+        int r = name_unnamed(file);
+        if (r < 0 || !file->temporary)
+            return r;
+    }
+    if (renameat2(file->directory_fd, file->temporary, file->directory_fd, file->name,
+                  file->replace ? 0 : RENAME_NOREPLACE) < 0)
+        return -errno;
+    free(file->temporary);
+    file->temporary = NULL;
+    return 0;
+}
+
+int output_file_commit(OutputFile *file, Error *error)
+{
+    int r = give_name(file);
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "cannot write '%s'", file->name);
+    /* The file is there either way; that its name outlasts a power cut is all this is for. */
+    (void)fsync(file->directory_fd);
+    return 0;
+}
+
+void output_file_withdraw(OutputFile *file)
+{
+    struct stat ours, there;
+
+    if (fstat(file->fd, &ours) == 0 &&
+        fstatat(file->directory_fd, file->name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+        ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
+        (void)unlinkat(file->directory_fd, file->name, 0); /* the error is another's to tell */
+}
+
+void output_file_deinit(OutputFile *file)
+{
+    if (file->temporary)
+        (void)unlinkat(file->directory_fd, file->temporary, 0); /* or it stays, and is ours */
+    file->fd = fd_close(file->fd);
+    file->directory_fd = fd_close(file->directory_fd);
+    free(file->name);
+    free(file->temporary);
+    file->name = file->temporary = NULL;
+}

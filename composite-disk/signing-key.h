@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private and public keys and certificates, over OpenSSL: what APK signatures, idsigs and vbmeta
+ * are signed and verified with. */
+#pragma once
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "composite-disk/signature-algorithm.h"
+
+#define SIGNATURE_SIZE_MAX 1024 /* of RSA with 8192 bits */
+
+typedef struct SigningKey {
+    EVP_PKEY *key;
+    X509 *certificate; /* NULL: none was asked for */
+} SigningKey;
+
+/* Reads a private key in PEM (PKCS #8, or RSA's and EC's own) without a passphrase, and, unless
+ * @certificate_path is NULL, the first certificate of that PEM file. Refused: RSA with fewer than
+ * 2048 or more than 8192 bits, EC but for P-256, P-384 and P-521, other keys, a certificate that is
+ * not the key's. */
+int signing_key_load(const char *key_path,
+                     const char *certificate_path,
+                     SigningKey **ret_key,
+                     Error *error);
+
+/* A certificate for @key, made and signed by itself, in @key->certificate: for keys that come
+ * without one. @common_name: what it says of whom it is for. Valid for 30 years from now. */
+int signing_key_add_certificate(SigningKey *key, const char *common_name, Error *error);
+
+SigningKey *signing_key_free(SigningKey *key);
+DEFINE_CLEANUP(SigningKey, signing_key_free);
+
+/* The algorithm that apksigner takes for this key by default with schemes v3 and v4. */
+const SignatureAlgorithm *signing_key_get_algorithm(const SigningKey *key);
+
+/* Signs @data; @ret_signature has SIGNATURE_SIZE_MAX bytes of room. */
+int signing_key_sign(const SigningKey *key,
+                     const SignatureAlgorithm *algorithm,
+                     const void *data,
+                     size_t size,
+                     uint8_t *ret_signature,
+                     size_t *ret_size,
+                     Error *error);
+
+/* Verifies with the public key in DER (SubjectPublicKeyInfo). 0, -EBADMSG for a wrong signature or
+ * a key of another type than the algorithm's, size or curve than is taken; @error names which. */
+int signature_verify(const uint8_t *public_key,
+                     size_t public_key_size,
+                     const SignatureAlgorithm *algorithm,
+                     const void *data,
+                     size_t size,
+                     const uint8_t *signature,
+                     size_t signature_size,
+                     Error *error);
+
+/* The DER encodings of certificate and public key: the caller frees them with free(). */
+int signing_key_encode(const SigningKey *key,
+                       uint8_t **ret_certificate,
+                       size_t *ret_certificate_size,
+                       uint8_t **ret_public_key,
+                       size_t *ret_public_key_size);

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "composite-disk/tool/verbs.h"
+
+#include <stddef.h>
+
+const ToolVerb *const tool_verb_tables[] = {
+    instance_verbs,
+    NULL,
+};

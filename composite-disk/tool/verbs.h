@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables of verbs, one a file verb-*.c, in the order of the help. */
+#pragma once
+
+#include "composite-disk/tool/tool.h"
+
+extern const ToolVerb instance_verbs[];
