@@ -17,6 +17,7 @@ libcommon_a_SOURCES = \
 	%D%/log.c %D%/log.h \
 	%D%/nearest-match.c %D%/nearest-match.h \
 	%D%/program-path.c %D%/program-path.h \
+	%D%/random.c %D%/random.h \
 	%D%/seccomp-policy.c %D%/seccomp-policy.h \
 	%D%/spawn.c %D%/spawn.h \
 	%D%/text.c %D%/text.h

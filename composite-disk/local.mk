@@ -4,6 +4,8 @@ composite_disk_sources = \
 	%D%/byte-source.c %D%/byte-source.h \
 	%D%/composite-layout.c %D%/composite-layout.h \
 	%D%/gpt.c %D%/gpt.h \
+	%D%/gpt-type.c %D%/gpt-type.h \
+	%D%/guid.c %D%/guid.h \
 	%D%/output-file.c %D%/output-file.h \
 	%D%/partition-image.c %D%/partition-image.h \
 	%D%/progress.h \

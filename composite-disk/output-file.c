@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/fd.h"
+#include "common/random.h"
 
 #define FILE_MODE 0666 /* less the umask */
 
@@ -22,7 +22,7 @@ static char *dup_temporary_name(const char *name)
     uint64_t random = 0;
     char *temporary;
 
-    if (getrandom(&random, sizeof(random), 0) < 0)
+    if (random_fill(&random, sizeof(random)) < 0)
         return NULL;
     return asprintf(&temporary, ".%.200s.%016" PRIx64, name, random) < 0 ? NULL : temporary;
 }

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 
 #include "common/fd.h"
+#include "common/random.h"
 
 VmFile *vm_files_find(const VmFiles *files, const char *key)
 {
@@ -252,8 +252,8 @@ int vm_files_lay_out(const VmFiles *files,
                      CompositeLayout **ret_layout,
                      Error *error)
 {
-    CompositePartition partitions[GPT_PARTITIONS_MAX];
-    uint8_t random[(GPT_PARTITIONS_MAX + 1) * GPT_GUID_SIZE];
+    CompositePartition partitions[GPT_PARTITIONS_MAX] = { 0 };
+    uint8_t random[(GPT_PARTITIONS_MAX + 1) * GUID_SIZE];
 
     for (size_t i = 0; i < disk->n_partitions; i++) {
         const VmConfigPartition *partition = &disk->partitions[i];
@@ -264,14 +264,14 @@ int vm_files_lay_out(const VmFiles *files,
         if (r < 0)
             return r;
     }
-    /* Up to 256 bytes come at once, whatever happens; this is more. */
-    for (size_t done = 0, size = (disk->n_partitions + 1) * GPT_GUID_SIZE; done < size;) {
-        ssize_t n = getrandom(random + done, size - done, 0);
-        if (n < 0 && errno != EINTR)
-            return error_set_errno(error, ERROR_FAILED, errno, "no random numbers");
-        done += n > 0 ? (size_t)n : 0;
-    }
-    return composite_layout_new(partitions, disk->n_partitions, random, ret_layout, error);
+    int r = random_fill(random, (disk->n_partitions + 1) * GUID_SIZE);
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "no random numbers");
+    r = composite_layout_new(partitions, disk->n_partitions, GPT_SECTOR_SIZE, random, ret_layout,
+                             error);
+    if (r >= 0)
+        composite_layout_round_to_sectors(*ret_layout); /* VMMs take whole sectors */
+    return r;
 }
 
 static int check_image(const VmFiles *files, const VmConfigDisk *disk, Error *error)

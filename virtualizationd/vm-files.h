@@ -61,7 +61,8 @@ const VmFile *vm_files_find_conflict(const VmFiles *files, const VmFiles *other)
 /* Whether one of the disk images is the file of this device and inode. */
 bool vm_files_use_image(const VmFiles *files, const struct stat *status);
 
-/* The layout of @disk, which has partitions, once its files are there. The caller frees it. */
+/* The layout of @disk, which has partitions, once its files are there, in whole sectors. The caller
+ * frees it. */
 int vm_files_lay_out(const VmFiles *files,
                      const VmConfigDisk *disk,
                      CompositeLayout **ret_layout,

@@ -94,7 +94,7 @@ static int add_regions(FdList *list,
     static const uint8_t zeros[COMPOSITE_ALIGNMENT];
     uint16_t head, tail, filler;
 
-    int r = add_memory(list, "gpt-head", layout->head, sizeof(layout->head), &head, error);
+    int r = add_memory(list, "gpt-head", layout->head, layout->head_size, &head, error);
     if (r >= 0)
         r = add_memory(list, "gpt-tail", layout->tail, sizeof(layout->tail), &tail, error);
     if (r >= 0)

@@ -78,15 +78,12 @@ daemon_unit_tests = \
 	%D%/test-byte-ring \
 	%D%/test-bytes \
 	%D%/test-cid-pool \
-	%D%/test-composite-layout \
 	%D%/test-error \
 	%D%/test-fd \
 	%D%/test-fd-message \
-	%D%/test-gpt \
 	%D%/test-json-keys \
 	%D%/test-launch-spec \
 	%D%/test-nearest-match \
-	%D%/test-partition-image \
 	%D%/test-seccomp-policy \
 	%D%/test-settings \
 	%D%/test-spawn \
@@ -120,7 +117,20 @@ tests_unit_test_seccomp_compile_LDADD = liblauncher.a $(seccomp_compile_libs) $(
 tests_unit_test_vmm_LDADD = $(launcher_unit_libs)
 tests_unit_test_vmm_log_LDADD = $(launcher_unit_libs)
 
-unit_tests = $(vsock_unit_tests) $(guest_unit_tests) $(vmctl_unit_tests) $(daemon_unit_tests) \
+# Formats of disks and images.
+composite_disk_unit_tests = \
+	%D%/test-composite-layout \
+	%D%/test-gpt \
+	%D%/test-guid \
+	%D%/test-partition-image
+
+composite_disk_unit_libs = $(composite_disk_libs) $(CMOCKA_LIBS)
+tests_unit_test_composite_layout_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_gpt_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_guid_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_partition_image_LDADD = $(composite_disk_unit_libs)
+
+unit_tests = $(composite_disk_unit_tests) $(vsock_unit_tests) $(guest_unit_tests) $(vmctl_unit_tests) $(daemon_unit_tests) \
 	$(launcher_unit_tests)
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)

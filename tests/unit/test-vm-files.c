@@ -302,7 +302,7 @@ static void partitions_are_laid_out_by_the_sizes_of_their_files(void **state)
     /* Another disk has other GUIDs. */
     assert_int_equal(vm_files_lay_out(&fixture->files, &fixture->config->disks[0], &again, NULL),
                      0);
-    assert_memory_not_equal(layout->head + 512 + 56, again->head + 512 + 56, GPT_GUID_SIZE);
+    assert_memory_not_equal(layout->head + 512 + 56, again->head + 512 + 56, GUID_SIZE);
 }
 
 int main(void)
