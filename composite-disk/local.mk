@@ -2,6 +2,7 @@
 # static library; the shared one has what composite-disk.h declares, for other people's programs.
 composite_disk_sources = \
 	%D%/byte-source.c %D%/byte-source.h \
+	%D%/composite-descriptor.c %D%/composite-descriptor.h \
 	%D%/composite-layout.c %D%/composite-layout.h \
 	%D%/gpt.c %D%/gpt.h \
 	%D%/gpt-type.c %D%/gpt-type.h \
@@ -9,11 +10,25 @@ composite_disk_sources = \
 	%D%/output-file.c %D%/output-file.h \
 	%D%/partition-image.c %D%/partition-image.h \
 	%D%/progress.h \
+	%D%/region-table.c %D%/region-table.h \
 	%D%/signature-algorithm.h \
 	%D%/signing-key.h
 
+# The code that protoc-c makes of each FILE.proto; the paths in it start at the top of the tree.
+composite_disk_protos = %D%/composite-descriptor.proto
+composite_disk_generated = $(composite_disk_protos:.proto=.pb-c.c)
+EXTRA_DIST += $(composite_disk_protos)
+BUILT_SOURCES += $(composite_disk_generated) $(composite_disk_protos:.proto=.pb-c.h)
+CLEANFILES += $(composite_disk_generated) $(composite_disk_protos:.proto=.pb-c.h)
+SUFFIXES += .proto .pb-c.c .pb-c.h
+.proto.pb-c.c:
+	$(AM_V_GEN)$(MKDIR_P) %D% && $(PROTOC_C) --c_out=. -I$(srcdir) $<
+.proto.pb-c.h:
+	$(AM_V_GEN)$(MKDIR_P) %D% && $(PROTOC_C) --c_out=. -I$(srcdir) $<
+
 noinst_LIBRARIES += libcomposite-disk.a
 libcomposite_disk_a_SOURCES = $(composite_disk_sources)
+nodist_libcomposite_disk_a_SOURCES = $(composite_disk_generated)
 
 composite_disk_libs = libcomposite-disk.a libcommon.a $(CRYPTO_LIBS) $(PROTOBUF_C_LIBS) $(ZLIB_LIBS)
 

@@ -12,10 +12,10 @@
 #include <sys/mman.h>
 
 #include "common/fd.h"
+#include "composite-disk/region-table.h"
 
-#define BYTES_PER_MIB (UINT64_C(1) << 20)
-/* QEMU refuses a larger descriptor file. */
-#define VMDK_DESCRIPTOR_MAX (1U << 20)
+#define BYTES_PER_MIB  (UINT64_C(1) << 20)
+#define FDSET_NAME_MAX 24
 
 #define TCG_BUFFER_MIB_MIN 64
 #define TCG_BUFFER_MIB_MAX 512
@@ -119,37 +119,33 @@ static void add_channels(VmmCommand *command, VmmMachine *machine, int *r)
     ADD("-device", "vhost-user-vsock-pci,chardev=vsock");
 }
 
-/* The region table as a VMDK descriptor whose extents are fdset names (VMware "Virtual Disk Format
- * 1.1", section "The Descriptor File"; QEMU's block/vmdk.c takes flat extents by any file name). */
-static int new_vmdk_descriptor(const LaunchDisk *disk, const int *set_numbers, int *ret_fd)
+/* The disk as a VMDK descriptor whose extents are fdset names: QEMU reads no other list of files.
+ */
+static int new_vmdk_descriptor(const LaunchDisk *disk,
+                               const int *set_numbers,
+                               int *ret_fd,
+                               Error *error)
 {
+    char names[LAUNCH_SPEC_REGIONS_MAX][FDSET_NAME_MAX];
+    Region regions[LAUNCH_SPEC_REGIONS_MAX];
     _cleanup_free_ char *text = NULL;
     size_t size;
 
-    FILE *stream = open_memstream(&text, &size);
-    if (!stream)
-        return -ENOMEM;
-    fputs("# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n"
-          "createType=\"twoGbMaxExtentFlat\"\n",
-          stream);
     for (size_t i = 0; i < disk->n_regions; i++) {
-        const LaunchRegion *region = &disk->regions[i];
-
-        fprintf(stream, "RW %" PRIu64 " FLAT \"/dev/fdset/%d\" %" PRIu64 "\n",
-                region->size / LAUNCH_SPEC_SECTOR_SIZE, set_numbers[i],
-                region->file_offset / LAUNCH_SPEC_SECTOR_SIZE);
+        (void)snprintf(names[i], sizeof(names[i]), "/dev/fdset/%d", set_numbers[i]);
+        regions[i] = (Region){ .file = names[i],
+                               .file_offset = disk->regions[i].file_offset,
+                               .size = disk->regions[i].size };
     }
-    fputs("ddb.adapterType = \"ide\"\n", stream);
-    if (fclose(stream) != 0)
-        return -ENOMEM;
-    if (size > VMDK_DESCRIPTOR_MAX)
-        return -E2BIG;
+    int r = region_table_to_vmdk(regions, disk->n_regions, &text, &size, error);
+    if (r < 0)
+        return r;
 
     /* QEMU rewrites the CID of a disk that it opens for writing. */
     _cleanup_close_ int fd = memfd_create("vmdk", MFD_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int r = fd_write_all(fd, text, size);
+    r = fd_write_all(fd, text, size);
     if (r < 0)
         return r;
     return fd_reopen(fd, disk->writable ? O_RDWR : O_RDONLY, ret_fd);
@@ -183,7 +179,7 @@ static int add_fdset(VmmCommand *command, int fd, int *r)
     return number;
 }
 
-static void add_disk(VmmCommand *command, VmmMachine *machine, size_t index, int *r)
+static void add_disk(VmmCommand *command, VmmMachine *machine, size_t index, int *r, Error *error)
 {
     const LaunchDisk *disk = &machine->spec->disks[index];
     const char *read_only = disk->writable ? "off" : "on";
@@ -208,7 +204,7 @@ static void add_disk(VmmCommand *command, VmmMachine *machine, size_t index, int
         int descriptor = -EBADF;
 
         if (*r >= 0)
-            *r = new_vmdk_descriptor(disk, set_numbers, &descriptor);
+            *r = new_vmdk_descriptor(disk, set_numbers, &descriptor, error);
         int set_number = add_fdset(command, descriptor, r);
         _cleanup_free_ char *no_locks = dup_unlocked_extents(disk->n_regions);
         if (!no_locks && *r >= 0)
@@ -229,7 +225,7 @@ int qemu_build_command(VmmMachine *machine, VmmCommand *command, Error *error)
     add_kernel(command, machine, r);
     add_channels(command, machine, r);
     for (size_t i = 0; i < machine->spec->n_disks; i++)
-        add_disk(command, machine, i, r);
+        add_disk(command, machine, i, r, error);
 
     if (result < 0)
         return error_set_errno(error, ERROR_START_FAILED, result, "cannot build QEMU's arguments");

@@ -5,6 +5,8 @@
 # A new target: its name in the list, its libraries before $(fuzz_libs) and its link flags as the
 # others have them.
 fuzz_targets = \
+	%D%/fuzz-composite-descriptor \
+	%D%/fuzz-gpt \
 	%D%/fuzz-guest-message \
 	%D%/fuzz-guest-rings \
 	%D%/fuzz-launch-spec \
@@ -14,13 +16,17 @@ fuzz_targets = \
 	%D%/fuzz-vhost-user-message \
 	%D%/fuzz-vm-config
 
+tests_fuzz_fuzz_composite_descriptor_LDADD = $(composite_disk_libs) $(fuzz_libs)
+tests_fuzz_fuzz_composite_descriptor_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_gpt_LDADD = $(composite_disk_libs) $(fuzz_libs)
+tests_fuzz_fuzz_gpt_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_guest_message_LDADD = libprotocol.a libcommon.a $(JSON_LIBS) $(fuzz_libs)
 tests_fuzz_fuzz_guest_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_guest_rings_LDADD = $(vsock_device_libs) $(fuzz_libs)
 tests_fuzz_fuzz_guest_rings_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_launch_spec_LDADD = libprotocol.a libcommon.a $(fuzz_libs)
 tests_fuzz_fuzz_launch_spec_LDFLAGS = $(fuzz_ldflags)
-tests_fuzz_fuzz_qemu_control_LDADD = liblauncher.a libprotocol.a libcommon.a $(SYSTEMD_LIBS) \
+tests_fuzz_fuzz_qemu_control_LDADD = liblauncher.a libprotocol.a libcomposite-disk.a libcommon.a $(SYSTEMD_LIBS) \
 	$(JSON_LIBS) $(fuzz_libs)
 tests_fuzz_fuzz_qemu_control_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_seccomp_policy_LDADD = libcommon.a $(fuzz_libs)

@@ -105,7 +105,7 @@ launcher_unit_tests = \
 	%D%/test-vmm \
 	%D%/test-vmm-log
 
-launcher_unit_libs = liblauncher.a libprotocol.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS) \
+launcher_unit_libs = liblauncher.a libprotocol.a libcomposite-disk.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS) \
 	$(CMOCKA_LIBS)
 tests_unit_test_broker_LDADD = $(launcher_unit_libs)
 tests_unit_test_death_LDADD = $(launcher_unit_libs)
@@ -119,16 +119,20 @@ tests_unit_test_vmm_log_LDADD = $(launcher_unit_libs)
 
 # Formats of disks and images.
 composite_disk_unit_tests = \
+	%D%/test-composite-descriptor \
 	%D%/test-composite-layout \
 	%D%/test-gpt \
 	%D%/test-guid \
-	%D%/test-partition-image
+	%D%/test-partition-image \
+	%D%/test-region-table
 
 composite_disk_unit_libs = $(composite_disk_libs) $(CMOCKA_LIBS)
+tests_unit_test_composite_descriptor_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_composite_layout_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_gpt_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_guid_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_partition_image_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_region_table_LDADD = $(composite_disk_unit_libs)
 
 unit_tests = $(composite_disk_unit_tests) $(vsock_unit_tests) $(guest_unit_tests) $(vmctl_unit_tests) $(daemon_unit_tests) \
 	$(launcher_unit_tests)
