@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The file that tells crosvm, and Cuttlefish's and AVF's tools, which files make up a disk: a magic
- * and a protobuf message. Format code without I/O. Sources: crosvm, disk/src/composite.rs and
+ * and a protobuf message. Sources: crosvm, disk/src/composite.rs and
  * protos/src/cdisk_spec.proto; the rules are those of its reader, made complete. */
 #pragma once
 
@@ -10,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "composite-disk/byte-source.h"
 
 #define COMPOSITE_MAGIC              "composite_disk\x1d"
 #define COMPOSITE_MAGIC_SIZE         15
@@ -60,3 +61,9 @@ int composite_descriptor_decode(const uint8_t *bytes,
                                 size_t size,
                                 CompositeDescriptor **ret_descriptor,
                                 Error *error);
+
+/* The same of all of @source, which is called @name in errors. */
+int composite_descriptor_read(const ByteSource *source,
+                              const char *name,
+                              CompositeDescriptor **ret_descriptor,
+                              Error *error);

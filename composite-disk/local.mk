@@ -2,11 +2,15 @@
 # static library; the shared one has what composite-disk.h declares, for other people's programs.
 composite_disk_sources = \
 	%D%/byte-source.c %D%/byte-source.h \
+	%D%/composite-append.c \
 	%D%/composite-descriptor.c %D%/composite-descriptor.h \
+	%D%/composite-file.c %D%/composite-file.h \
+	%D%/composite-image.c %D%/composite-image.h \
 	%D%/composite-layout.c %D%/composite-layout.h \
 	%D%/gpt.c %D%/gpt.h \
 	%D%/gpt-type.c %D%/gpt-type.h \
 	%D%/guid.c %D%/guid.h \
+	%D%/image-format.c %D%/image-format.h \
 	%D%/output-file.c %D%/output-file.h \
 	%D%/partition-image.c %D%/partition-image.h \
 	%D%/progress.h \
@@ -35,9 +39,11 @@ composite_disk_libs = libcomposite-disk.a libcommon.a $(CRYPTO_LIBS) $(PROTOBUF_
 bin_PROGRAMS += programs/composite-disk
 programs_composite_disk_SOURCES = \
 	%D%/tool/main.c \
+	%D%/tool/partition-argument.c %D%/tool/partition-argument.h \
 	%D%/tool/tool-call.c \
 	%D%/tool/tool-print.c \
 	%D%/tool/tool.h \
+	%D%/tool/verb-disk.c \
 	%D%/tool/verb-instance.c \
 	%D%/tool/verbs.c %D%/tool/verbs.h
 programs_composite_disk_LDADD = $(composite_disk_libs) $(JSON_LIBS)

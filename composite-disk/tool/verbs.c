@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 const ToolVerb *const tool_verb_tables[] = {
+    disk_verbs,
     instance_verbs,
     NULL,
 };

@@ -4,4 +4,5 @@
 
 #include "composite-disk/tool/tool.h"
 
+extern const ToolVerb disk_verbs[];
 extern const ToolVerb instance_verbs[];
