@@ -2,6 +2,7 @@
 integration_tests = \
 	%D%/test-bad-input.py \
 	%D%/test-clients.py \
+	%D%/test-composite-disk.py \
 	%D%/test-crash.py \
 	%D%/test-deaths.py \
 	%D%/test-fleet.py \
@@ -22,7 +23,7 @@ integration_tests += $(long_integration_tests)
 endif
 
 EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/backports.py tests/helpers/features.py \
-	tests/helpers/harness.py tests/helpers/policies.py
+	tests/helpers/harness.py tests/helpers/policies.py tests/helpers/tool.py
 
 # The payload of the tests, static like every guest program.
 EXTRA_PROGRAMS = programs/payloads/probe

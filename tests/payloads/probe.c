@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -159,7 +161,7 @@ static _Noreturn void serve_echo(unsigned port)
 
 static void write_file(const char *path, const char *text)
 {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
     if (fd < 0 || write(fd, text, strlen(text)) < 0)
         printf("%s: %s\n", path, strerror(errno));
@@ -263,6 +265,65 @@ static void use_disk(unsigned idle)
     printf("%s used, %s\n", path, read_only ? "read-only" : "writable");
 }
 
+#define LINE_SIZE 256
+
+static bool find_partition_name(const char *device, char label[static LINE_SIZE])
+{
+    char path[64], line[LINE_SIZE] = "";
+    bool found = false;
+
+    (void)snprintf(path, sizeof(path), "/sys/class/block/%s/uevent", device);
+    FILE *file = fopen(path, "re");
+    while (file && !found && fgets(line, sizeof(line), file)) {
+        line[strcspn(line, "\n")] = '\0';
+        found = strncmp(line, "PARTNAME=", 9) == 0;
+    }
+    if (file)
+        fclose(file);
+    if (found)
+        strcpy(label, line + 9);
+    return found;
+}
+
+/* Mounts one partition and prints what its file "name" says; writes a file where it may. */
+static void mount_partition(const char *device, const char *label)
+{
+    char path[64], text[256] = "";
+
+    (void)snprintf(path, sizeof(path), "/dev/%s", device);
+    bool read_only = is_read_only(path);
+    (void)mkdir("/mounted", 0700);
+    if (mount(path, "/mounted", "ext4", read_only ? MS_RDONLY : 0, NULL) < 0) {
+        printf("%s: %s\n", label, strerror(errno));
+        return;
+    }
+    FILE *file = fopen("/mounted/name", "re");
+    if (file && fgets(text, sizeof(text), file))
+        text[strcspn(text, "\n")] = '\0';
+    if (file)
+        fclose(file);
+    if (!read_only)
+        write_file("/mounted/written", label);
+    printf("%s: %s, named %s\n", label, read_only ? "read-only" : "writable", text);
+    if (umount("/mounted") < 0)
+        printf("%s: %s\n", label, strerror(errno));
+}
+
+/* Mounts every partition of the disks behind the first. */
+static void mount_all(void)
+{
+    for (char disk = 'b'; disk <= 'z'; disk++) {
+        for (unsigned number = 1;; number++) {
+            char device[32], label[LINE_SIZE];
+
+            (void)snprintf(device, sizeof(device), "vd%c%u", disk, number);
+            if (!find_partition_name(device, label))
+                break;
+            mount_partition(device, label);
+        }
+    }
+}
+
 static bool find_mode(char *mode, size_t size)
 {
     static char line[4096];
@@ -310,6 +371,8 @@ int main(void)
         read_whole_disk();
     else if (strcmp(mode, "disk") == 0)
         use_disk((unsigned)number);
+    else if (strcmp(mode, "mount") == 0)
+        mount_all();
     else if (strcmp(mode, "echo") == 0)
         serve_echo((unsigned)number);
     else if (strcmp(mode, "wait") == 0) {
