@@ -34,6 +34,22 @@ noinst_LIBRARIES += libcomposite-disk.a
 libcomposite_disk_a_SOURCES = $(composite_disk_sources)
 nodist_libcomposite_disk_a_SOURCES = $(composite_disk_generated)
 
+# Its own copy of what it needs of common/: hidden, as all but the map's symbols.
+lib_LTLIBRARIES += libcomposite-disk.la
+libcomposite_disk_la_SOURCES = $(composite_disk_sources) \
+	%D%/composite-disk.h \
+	%D%/library.c \
+	common/bytes.c common/error.c common/fd.c common/random.c common/text.c
+nodist_libcomposite_disk_la_SOURCES = $(composite_disk_generated)
+libcomposite_disk_la_CFLAGS = $(AM_CFLAGS) # other objects than the static ones
+libcomposite_disk_la_LIBADD = $(CRYPTO_LIBS) $(PROTOBUF_C_LIBS) $(ZLIB_LIBS)
+libcomposite_disk_la_LDFLAGS = -version-info 0:0:0 $(SANITIZER_CFLAGS) -no-undefined \
+	-Wl,-z,relro,-z,now,-z,noexecstack -Wl,--version-script=$(srcdir)/%D%/composite-disk.map
+EXTRA_libcomposite_disk_la_DEPENDENCIES = $(srcdir)/%D%/composite-disk.map
+EXTRA_DIST += %D%/composite-disk.map
+include_HEADERS += %D%/composite-disk.h
+pkgconfig_DATA += %D%/composite-disk.pc
+
 composite_disk_libs = libcomposite-disk.a libcommon.a $(CRYPTO_LIBS) $(PROTOBUF_C_LIBS) $(ZLIB_LIBS)
 
 bin_PROGRAMS += programs/composite-disk
