@@ -7,16 +7,16 @@ composite_disk_sources = \
 	%D%/composite-file.c %D%/composite-file.h \
 	%D%/composite-image.c %D%/composite-image.h \
 	%D%/composite-layout.c %D%/composite-layout.h \
-	%D%/gpt.c %D%/gpt.h \
 	%D%/gpt-type.c %D%/gpt-type.h \
+	%D%/gpt.c %D%/gpt.h \
 	%D%/guid.c %D%/guid.h \
 	%D%/image-format.c %D%/image-format.h \
 	%D%/output-file.c %D%/output-file.h \
 	%D%/partition-image.c %D%/partition-image.h \
 	%D%/progress.h \
 	%D%/region-table.c %D%/region-table.h \
-	%D%/signature-algorithm.h \
-	%D%/signing-key.h
+	%D%/signature-algorithm.c %D%/signature-algorithm.h \
+	%D%/signing-key.c %D%/signing-key.h
 
 # The code that protoc-c makes of each FILE.proto; the paths in it start at the top of the tree.
 composite_disk_protos = %D%/composite-descriptor.proto

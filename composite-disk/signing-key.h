@@ -58,7 +58,16 @@ int signature_verify(const uint8_t *public_key,
                      size_t signature_size,
                      Error *error);
 
-/* The DER encodings of certificate and public key: the caller frees them with free(). */
+/* Checks that both are good DER with nothing behind it, and the certificate of that key: nobody's
+ * signature on it is looked at. @error names what is wrong. */
+int certificate_check_key(const uint8_t *certificate,
+                          size_t certificate_size,
+                          const uint8_t *public_key,
+                          size_t public_key_size,
+                          Error *error);
+
+/* The DER encodings of certificate, which @key must have, and public key: the caller frees them
+ * with free(). */
 int signing_key_encode(const SigningKey *key,
                        uint8_t **ret_certificate,
                        size_t *ret_certificate_size,

@@ -117,14 +117,16 @@ tests_unit_test_seccomp_compile_LDADD = liblauncher.a $(seccomp_compile_libs) $(
 tests_unit_test_vmm_LDADD = $(launcher_unit_libs)
 tests_unit_test_vmm_log_LDADD = $(launcher_unit_libs)
 
-# Formats of disks and images.
+# Formats of disks and images, and what they are signed with.
 composite_disk_unit_tests = \
 	%D%/test-composite-descriptor \
 	%D%/test-composite-layout \
 	%D%/test-gpt \
 	%D%/test-guid \
 	%D%/test-partition-image \
-	%D%/test-region-table
+	%D%/test-region-table \
+	%D%/test-signature-algorithm \
+	%D%/test-signing-key
 
 composite_disk_unit_libs = $(composite_disk_libs) $(CMOCKA_LIBS)
 tests_unit_test_composite_descriptor_LDADD = $(composite_disk_unit_libs)
@@ -133,8 +135,10 @@ tests_unit_test_gpt_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_guid_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_partition_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_region_table_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_signature_algorithm_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_signing_key_LDADD = $(composite_disk_unit_libs)
 
-unit_tests = $(composite_disk_unit_tests) $(vsock_unit_tests) $(guest_unit_tests) $(vmctl_unit_tests) $(daemon_unit_tests) \
-	$(launcher_unit_tests)
+unit_tests = $(composite_disk_unit_tests) $(vsock_unit_tests) $(guest_unit_tests) \
+	$(vmctl_unit_tests) $(daemon_unit_tests) $(launcher_unit_tests)
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
