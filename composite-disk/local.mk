@@ -16,7 +16,11 @@ composite_disk_sources = \
 	%D%/progress.h \
 	%D%/region-table.c %D%/region-table.h \
 	%D%/signature-algorithm.c %D%/signature-algorithm.h \
-	%D%/signing-key.c %D%/signing-key.h
+	%D%/signing-key.c %D%/signing-key.h \
+	%D%/zip-reader.c %D%/zip-reader.h \
+	%D%/zip-sections.c %D%/zip-sections.h \
+	%D%/zip-stream.c %D%/zip-stream.h \
+	%D%/zip-writer.c %D%/zip-writer.h
 
 # The code that protoc-c makes of each FILE.proto; the paths in it start at the top of the tree.
 composite_disk_protos = %D%/composite-descriptor.proto

@@ -126,8 +126,13 @@ composite_disk_unit_tests = \
 	%D%/test-partition-image \
 	%D%/test-region-table \
 	%D%/test-signature-algorithm \
-	%D%/test-signing-key
+	%D%/test-signing-key \
+	%D%/test-zip-reader \
+	%D%/test-zip-sections \
+	%D%/test-zip-stream \
+	%D%/test-zip-writer
 
+made_zip_sources = tests/helpers/made-zip.c tests/helpers/made-zip.h
 composite_disk_unit_libs = $(composite_disk_libs) $(CMOCKA_LIBS)
 tests_unit_test_composite_descriptor_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_composite_layout_LDADD = $(composite_disk_unit_libs)
@@ -137,6 +142,14 @@ tests_unit_test_partition_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_region_table_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_signature_algorithm_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_signing_key_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_zip_reader_SOURCES = %D%/test-zip-reader.c $(made_zip_sources)
+tests_unit_test_zip_reader_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_zip_sections_SOURCES = %D%/test-zip-sections.c $(made_zip_sources)
+tests_unit_test_zip_sections_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_zip_stream_SOURCES = %D%/test-zip-stream.c $(made_zip_sources)
+tests_unit_test_zip_stream_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_zip_writer_SOURCES = %D%/test-zip-writer.c $(made_zip_sources)
+tests_unit_test_zip_writer_LDADD = $(composite_disk_unit_libs)
 
 unit_tests = $(composite_disk_unit_tests) $(vsock_unit_tests) $(guest_unit_tests) \
 	$(vmctl_unit_tests) $(daemon_unit_tests) $(launcher_unit_tests)
