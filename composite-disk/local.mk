@@ -11,6 +11,7 @@ composite_disk_sources = \
 	%D%/gpt.c %D%/gpt.h \
 	%D%/guid.c %D%/guid.h \
 	%D%/image-format.c %D%/image-format.h \
+	%D%/instance-image.c %D%/instance-image.h \
 	%D%/output-file.c %D%/output-file.h \
 	%D%/partition-image.c %D%/partition-image.h \
 	%D%/progress.h \

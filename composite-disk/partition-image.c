@@ -5,9 +5,8 @@
 #include <string.h>
 
 #include "common/ckd.h"
+#include "composite-disk/instance-image.h"
 
-#define INSTANCE_MAGIC       "Android-VM-instance"
-#define INSTANCE_VERSION     1
 #define ENCRYPTEDSTORE_MAGIC "UNFORMATTED-STORAGE"
 
 static const char *const names[PARTITION_TYPE_MAX] = {
@@ -35,13 +34,13 @@ int partition_type_from_string(const char *name, PartitionType *ret_type)
 size_t partition_image_make_header(PartitionType type,
                                    uint8_t header[static PARTITION_IMAGE_HEADER_MAX])
 {
-    size_t magic_size = strlen(INSTANCE_MAGIC);
+    size_t magic_size = strlen(INSTANCE_IMAGE_MAGIC);
 
     memset(header, 0, PARTITION_IMAGE_HEADER_MAX);
     switch (type) {
     case PARTITION_ANDROID_VM_INSTANCE:
-        memcpy(header, INSTANCE_MAGIC, magic_size);
-        header[magic_size] = INSTANCE_VERSION; /* 16 bits, little-endian */
+        memcpy(header, INSTANCE_IMAGE_MAGIC, magic_size);
+        header[magic_size] = INSTANCE_IMAGE_VERSION; /* 16 bits, little-endian */
         return PARTITION_IMAGE_HEADER_MAX;
     case PARTITION_ENCRYPTEDSTORE:
         memcpy(header, ENCRYPTEDSTORE_MAGIC, strlen(ENCRYPTEDSTORE_MAGIC));

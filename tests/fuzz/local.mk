@@ -9,6 +9,7 @@ fuzz_targets = \
 	%D%/fuzz-gpt \
 	%D%/fuzz-guest-message \
 	%D%/fuzz-guest-rings \
+	%D%/fuzz-instance-image \
 	%D%/fuzz-launch-spec \
 	%D%/fuzz-qemu-control \
 	%D%/fuzz-seccomp-policy \
@@ -24,6 +25,8 @@ tests_fuzz_fuzz_guest_message_LDADD = libprotocol.a libcommon.a $(JSON_LIBS) $(f
 tests_fuzz_fuzz_guest_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_guest_rings_LDADD = $(vsock_device_libs) $(fuzz_libs)
 tests_fuzz_fuzz_guest_rings_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_instance_image_LDADD = $(composite_disk_libs) $(fuzz_libs)
+tests_fuzz_fuzz_instance_image_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_launch_spec_LDADD = libprotocol.a libcommon.a $(fuzz_libs)
 tests_fuzz_fuzz_launch_spec_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_qemu_control_LDADD = liblauncher.a libprotocol.a libcomposite-disk.a libcommon.a $(SYSTEMD_LIBS) \

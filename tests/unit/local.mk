@@ -123,6 +123,7 @@ composite_disk_unit_tests = \
 	%D%/test-composite-layout \
 	%D%/test-gpt \
 	%D%/test-guid \
+	%D%/test-instance-image \
 	%D%/test-partition-image \
 	%D%/test-region-table \
 	%D%/test-signature-algorithm \
@@ -138,6 +139,8 @@ tests_unit_test_composite_descriptor_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_composite_layout_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_gpt_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_guid_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_instance_image_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_instance_image_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=fsync
 tests_unit_test_partition_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_region_table_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_signature_algorithm_LDADD = $(composite_disk_unit_libs)
