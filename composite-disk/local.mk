@@ -1,6 +1,9 @@
 # Formats of disks and of the images on them. The tool and the other parts are linked with the
 # static library; the shared one has what composite-disk.h declares, for other people's programs.
 composite_disk_sources = \
+	%D%/avb-descriptor.c %D%/avb-descriptor.h \
+	%D%/avb-footer.c %D%/avb-footer.h \
+	%D%/avb-public-key.c %D%/avb-public-key.h \
 	%D%/byte-source.c %D%/byte-source.h \
 	%D%/composite-append.c \
 	%D%/composite-descriptor.c %D%/composite-descriptor.h \
@@ -18,6 +21,7 @@ composite_disk_sources = \
 	%D%/region-table.c %D%/region-table.h \
 	%D%/signature-algorithm.c %D%/signature-algorithm.h \
 	%D%/signing-key.c %D%/signing-key.h \
+	%D%/vbmeta.c %D%/vbmeta.h \
 	%D%/zip-reader.c %D%/zip-reader.h \
 	%D%/zip-sections.c %D%/zip-sections.h \
 	%D%/zip-stream.c %D%/zip-stream.h \

@@ -1,6 +1,7 @@
 # One cmocka program a module, tests/unit/test-MODULE.c. A new one: its name in the list, and its
 # libraries if they are others than LDADD.
-EXTRA_DIST += tests/helpers/test.h
+EXTRA_DIST += tests/helpers/test.h tests/keys/rsa-2048.pem tests/keys/rsa-4096.pem \
+	tests/keys/rsa-8192.pem
 
 LDADD = $(virtualizationd_libs) $(CMOCKA_LIBS)
 
@@ -119,6 +120,9 @@ tests_unit_test_vmm_log_LDADD = $(launcher_unit_libs)
 
 # Formats of disks and images, and what they are signed with.
 composite_disk_unit_tests = \
+	%D%/test-avb-descriptor \
+	%D%/test-avb-footer \
+	%D%/test-avb-public-key \
 	%D%/test-composite-descriptor \
 	%D%/test-composite-layout \
 	%D%/test-gpt \
@@ -128,6 +132,7 @@ composite_disk_unit_tests = \
 	%D%/test-region-table \
 	%D%/test-signature-algorithm \
 	%D%/test-signing-key \
+	%D%/test-vbmeta \
 	%D%/test-zip-reader \
 	%D%/test-zip-sections \
 	%D%/test-zip-stream \
@@ -135,6 +140,9 @@ composite_disk_unit_tests = \
 
 made_zip_sources = tests/helpers/made-zip.c tests/helpers/made-zip.h
 composite_disk_unit_libs = $(composite_disk_libs) $(CMOCKA_LIBS)
+tests_unit_test_avb_descriptor_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_avb_footer_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_avb_public_key_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_composite_descriptor_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_composite_layout_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_gpt_LDADD = $(composite_disk_unit_libs)
@@ -145,6 +153,7 @@ tests_unit_test_partition_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_region_table_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_signature_algorithm_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_signing_key_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_vbmeta_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_zip_reader_SOURCES = %D%/test-zip-reader.c $(made_zip_sources)
 tests_unit_test_zip_reader_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_zip_sections_SOURCES = %D%/test-zip-sections.c $(made_zip_sources)
