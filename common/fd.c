@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/ckd.h"
+
 #define SEALS_ALL (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 int fd_close(int fd)
@@ -114,6 +116,26 @@ int fd_write_all(int fd, const void *data, size_t size)
         if (n < 0)
             return -errno;
         rest += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+int fd_pwrite_all(int fd, const void *data, size_t size, uint64_t offset)
+{
+    const char *rest = data;
+    uint64_t end;
+
+    if (ckd_add(&end, offset, size) || end > INT64_MAX)
+        return -EFBIG;
+    while (size > 0) {
+        ssize_t n = pwrite(fd, rest, size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        rest += n;
+        offset += (uint64_t)n;
         size -= (size_t)n;
     }
     return 0;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/cleanup.h"
@@ -50,6 +51,10 @@ int fd_set_cloexec(int fd, bool cloexec);
 
 /* Writes all of @data or fails. The descriptor must be a blocking one. */
 int fd_write_all(int fd, const void *data, size_t size);
+
+/* The same at @offset; the descriptor's own is neither used nor moved. -EFBIG when the end would be
+ * beyond INT64_MAX. */
+int fd_pwrite_all(int fd, const void *data, size_t size, uint64_t offset);
 
 /* Copies @source, which is at most @max_size bytes (else -EFBIG), from its beginning, whatever its
  * offset, which stays; @destination is written at its own. */

@@ -201,6 +201,21 @@ static void copy_takes_the_maximum_and_no_byte_more(void **state)
     assert_int_equal(fd_copy_all(-EBADF, 4, copy), -EBADF);
 }
 
+static void whole_writes_go_to_their_place(void **state)
+{
+    _cleanup_close_ int memory = memfd_create("x", MFD_CLOEXEC);
+    char bytes[8];
+
+    (void)state;
+    assert_int_equal(fd_pwrite_all(memory, "text", 4, 3), 0);
+    assert_int_equal(pread(memory, bytes, sizeof(bytes), 0), 7);
+    assert_memory_equal(bytes, "\0\0\0text", 7);
+    assert_int_equal(lseek(memory, 0, SEEK_CUR), 0);
+    assert_int_equal(fd_pwrite_all(memory, "text", 4, INT64_MAX - 3), -EFBIG);
+    assert_int_equal(fd_pwrite_all(memory, "text", 4, UINT64_MAX - 3), -EFBIG);
+    assert_int_equal(fd_pwrite_all(-EBADF, "text", 4, 0), -EBADF);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +228,7 @@ int main(void)
         cmocka_unit_test(sealed_memory_cannot_be_changed),
         cmocka_unit_test(memory_that_lacks_a_seal_is_not_sealed),
         cmocka_unit_test(copy_takes_the_maximum_and_no_byte_more),
+        cmocka_unit_test(whole_writes_go_to_their_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
