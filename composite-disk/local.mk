@@ -15,6 +15,8 @@ composite_disk_sources = \
 	%D%/guid.c %D%/guid.h \
 	%D%/image-format.c %D%/image-format.h \
 	%D%/instance-image.c %D%/instance-image.h \
+	%D%/merkle-builder.c %D%/merkle-builder.h \
+	%D%/merkle-tree.c %D%/merkle-tree.h \
 	%D%/output-file.c %D%/output-file.h \
 	%D%/partition-image.c %D%/partition-image.h \
 	%D%/progress.h \

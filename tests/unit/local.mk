@@ -128,6 +128,8 @@ composite_disk_unit_tests = \
 	%D%/test-gpt \
 	%D%/test-guid \
 	%D%/test-instance-image \
+	%D%/test-merkle-builder \
+	%D%/test-merkle-tree \
 	%D%/test-partition-image \
 	%D%/test-region-table \
 	%D%/test-signature-algorithm \
@@ -149,6 +151,9 @@ tests_unit_test_gpt_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_guid_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_instance_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_instance_image_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=fsync
+tests_unit_test_merkle_builder_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_merkle_builder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_create
+tests_unit_test_merkle_tree_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_partition_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_region_table_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_signature_algorithm_LDADD = $(composite_disk_unit_libs)
