@@ -18,6 +18,7 @@ composite_disk_sources = \
 	%D%/merkle-builder.c %D%/merkle-builder.h \
 	%D%/merkle-tree.c %D%/merkle-tree.h \
 	%D%/output-file.c %D%/output-file.h \
+	%D%/partition-file.c %D%/partition-file.h \
 	%D%/partition-image.c %D%/partition-image.h \
 	%D%/progress.h \
 	%D%/region-table.c %D%/region-table.h \

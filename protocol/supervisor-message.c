@@ -85,6 +85,7 @@ size_t supervisor_message_encode(const SupervisorMessage *message,
         break;
     case SUPERVISOR_SUSPEND:
     case SUPERVISOR_RESUME:
+    case SUPERVISOR_CREATE_IDSIG:
     case SUPERVISOR_ACCEPTED:
         break;
     }
@@ -207,6 +208,7 @@ static int get_body(ByteReader *reader, SupervisorMessage *message)
         return get_record(reader, &message->record);
     case SUPERVISOR_SUSPEND:
     case SUPERVISOR_RESUME:
+    case SUPERVISOR_CREATE_IDSIG:
     case SUPERVISOR_ACCEPTED:
         return 0;
     }

@@ -70,20 +70,6 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
     return 0;
 }
 
-static int send_request(int connection, int fd, uint64_t size, PartitionType type, Error *error)
-{
-    const SupervisorMessage message = { .type = SUPERVISOR_INITIALIZE_PARTITION,
-                                        .value = type,
-                                        .size = size };
-    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
-    size_t n = supervisor_message_encode(&message, bytes);
-
-    int r = fd_message_send(connection, bytes, n, &fd, 1);
-    if (r < 0)
-        return error_set_errno(error, ERROR_UNAVAILABLE, r, "cannot send the launcher its job");
-    return 0;
-}
-
 static int check_image(Daemon *daemon, int fd, Error *error)
 {
     struct stat status;
@@ -91,12 +77,44 @@ static int check_image(Daemon *daemon, int fd, Error *error)
     if (fstat(fd, &status) < 0)
         return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot look at the image");
     if (!S_ISREG(status.st_mode) || fd_get_access_mode(fd) != O_RDWR)
-        return error_set(
-            error, ERROR_INVALID_FILE,
-            "a partition image is a regular file that is open for reading and writing");
+        return error_set(error, ERROR_INVALID_FILE,
+                         "the image is no regular file that is open for reading and writing");
     const Vm *user = vm_find_image_user(daemon, &status);
     if (user)
         return error_set(error, ERROR_IMAGE_BUSY, "the image is used by VM '%s'", user->name);
+    return 0;
+}
+
+/* Gives the job to a new launcher, which answers once. */
+static int start_job(Daemon *daemon,
+                     const SupervisorMessage *message,
+                     const int *fds,
+                     size_t n_fds,
+                     BusCall *call,
+                     Error *error)
+{
+    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
+    size_t size = supervisor_message_encode(message, bytes);
+    _cleanup_close_ int connection = -EBADF;
+
+    int r = launcher_connect(daemon->launcher_dir, &connection, error);
+    if (r < 0)
+        return r;
+    r = fd_message_send(connection, bytes, size, fds, n_fds);
+    if (r < 0)
+        return error_set_errno(error, ERROR_UNAVAILABLE, r, "cannot send the launcher its job");
+    DiskJob *job = calloc(1, sizeof(*job));
+    if (!job)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    job->connection = take_fd(&connection);
+    job->call = bus_call_ref(call);
+    LIST_INSERT_HEAD(&daemon->disk_jobs, job, link);
+    r = sd_event_add_io(daemon->event, &job->io, job->connection, EPOLLIN, on_connection, job);
+    if (r < 0) {
+        disk_job_free(job);
+        return error_set_errno(error, ERROR_FAILED, r, "cannot watch the launcher");
+    }
+    (void)sd_event_source_set_description(job->io, "disk-worker");
     return 0;
 }
 
@@ -104,7 +122,6 @@ int disk_job_initialize_partition(
     Daemon *daemon, int fd, uint64_t size, const char *type, BusCall *call, Error *error)
 {
     _cleanup_close_ int image = fd;
-    _cleanup_close_ int connection = -EBADF;
     PartitionType partition_type;
     char shown[128];
     uint64_t rounded;
@@ -123,23 +140,37 @@ int disk_job_initialize_partition(
     if (r < 0)
         return r;
 
-    r = launcher_connect(daemon->launcher_dir, &connection, error);
-    if (r < 0)
-        return r;
-    r = send_request(connection, image, size, partition_type, error);
-    if (r < 0)
-        return r;
-    DiskJob *job = calloc(1, sizeof(*job));
-    if (!job)
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    job->connection = take_fd(&connection);
-    job->call = bus_call_ref(call);
-    LIST_INSERT_HEAD(&daemon->disk_jobs, job, link);
-    r = sd_event_add_io(daemon->event, &job->io, job->connection, EPOLLIN, on_connection, job);
-    if (r < 0) {
-        disk_job_free(job);
-        return error_set_errno(error, ERROR_FAILED, r, "cannot watch the launcher");
-    }
-    (void)sd_event_source_set_description(job->io, "disk-worker");
+    const SupervisorMessage message = { .type = SUPERVISOR_INITIALIZE_PARTITION,
+                                        .value = partition_type,
+                                        .size = size };
+    return start_job(daemon, &message, &image, 1, call, error);
+}
+
+static int check_apk(int apk, int idsig, Error *error)
+{
+    struct stat status, other;
+    int mode = fd_get_access_mode(apk);
+
+    if (fstat(apk, &status) < 0 || fstat(idsig, &other) < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot look at the files");
+    if (!S_ISREG(status.st_mode) || (mode != O_RDONLY && mode != O_RDWR))
+        return error_set(error, ERROR_INVALID_FILE,
+                         "an APK is a regular file that is open for reading");
+    if (status.st_dev == other.st_dev && status.st_ino == other.st_ino)
+        return error_set(error, ERROR_INVALID_FILE, "APK and idsig are the same file");
     return 0;
+}
+
+int disk_job_create_or_update_idsig(
+    Daemon *daemon, int apk_fd, int idsig_fd, BusCall *call, Error *error)
+{
+    const SupervisorMessage message = { .type = SUPERVISOR_CREATE_IDSIG };
+    _cleanup_close_ int apk = apk_fd;
+    _cleanup_close_ int idsig = idsig_fd;
+    const int fds[] = { apk, idsig };
+
+    int r = check_image(daemon, idsig, error);
+    if (r >= 0)
+        r = check_apk(apk, idsig, error);
+    return r < 0 ? r : start_job(daemon, &message, fds, 2, call, error);
 }

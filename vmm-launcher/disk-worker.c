@@ -6,6 +6,7 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -19,16 +20,19 @@
 #include "common/drop-privileges.h"
 #include "common/fd.h"
 #include "common/seccomp-policy.h"
-#include "composite-disk/partition-image.h"
+#include "common/text.h"
+#include "composite-disk/partition-file.h"
 #include "vmm-launcher/box.h"
 #include "vmm-launcher/image-lock.h"
-#include "vmm-launcher/layer.h"
 #include "vmm-launcher/vm-uid.h"
 
+#define SENTENCE_MAX 511
+
 typedef struct Job {
-    int fd;
-    PartitionType type;
-    uint64_t size;
+    const SupervisorMessage *message;
+    int fds[DISK_JOB_FILES_MAX]; /* lent */
+    size_t n_fds;
+    uint64_t file_size_max; /* of what the worker writes */
     uid_t uid;
     gid_t gid;
     Box box;
@@ -37,10 +41,12 @@ typedef struct Job {
 } Job;
 
 /* What the worker says: a box's step and the errno it failed with; BOX_MAP_IDS without one is the
- * question for the map; and BOX_STEP_MAX is the job itself. */
+ * question for the map; and BOX_STEP_MAX is the job itself, with a kind and a sentence. */
 typedef struct WorkerMessage {
     uint32_t step;
     int32_t error_number;
+    uint32_t error_kind;
+    char sentence[SENTENCE_MAX + 1];
 } WorkerMessage;
 
 static void job_deinit(Job *job)
@@ -52,10 +58,14 @@ static void job_deinit(Job *job)
 
 /* --- the worker --- */
 
-static _Noreturn void finish(const Job *job, uint32_t step, int error_number)
+static _Noreturn void finish(const Job *job, uint32_t step, int error_number, const Error *error)
 {
-    const WorkerMessage message = { .step = step, .error_number = error_number };
+    WorkerMessage message = { .step = step, .error_number = error_number };
 
+    if (error && error->kind != ERROR_NONE) {
+        message.error_kind = error->kind;
+        (void)snprintf(message.sentence, sizeof(message.sentence), "%s", error_get_message(error));
+    }
     (void)send(job->worker_end, &message, sizeof(message), MSG_NOSIGNAL);
     _exit(error_number == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
@@ -71,57 +81,76 @@ static int wait_for_map(void *userdata)
     return recv(job->worker_end, &byte, 1, 0) == 1 ? 0 : -ECONNRESET;
 }
 
-static int initialize_partition(const Job *job)
+/* The part that sees what is in the files. */
+static int do_job(const Job *job, Error *error)
 {
-    uint8_t header[PARTITION_IMAGE_HEADER_MAX];
-    size_t header_size = partition_image_make_header(job->type, header);
-
-    /* To nothing first, so that no byte of what was there stays. */
-    if (ftruncate(job->fd, 0) < 0 || ftruncate(job->fd, (off_t)job->size) < 0)
-        return -errno;
-    if (header_size > 0 && pwrite(job->fd, header, header_size, 0) != (ssize_t)header_size)
-        return -errno;
-    return 0;
+    if (job->message->type == SUPERVISOR_INITIALIZE_PARTITION)
+        return partition_file_initialize(job->fds[0], (PartitionType)job->message->value,
+                                         job->message->size, error);
+    return error_set(error, ERROR_NOT_SUPPORTED, "this job is not known");
 }
 
 static _Noreturn void worker_main(Job *job)
 {
-    const int keep[] = { job->fd, job->worker_end };
-    const BoxLimit file_size = { RLIMIT_FSIZE, job->size };
+    const int keep[] = { job->fds[0], job->n_fds > 1 ? job->fds[1] : -EBADF, job->worker_end };
+    const BoxLimit file_size = { RLIMIT_FSIZE, job->file_size_max };
+    Error error = ERROR_INIT;
     BoxStep step = BOX_SESSION;
 
     (void)prctl(PR_SET_NAME, "disk-worker");
     int r = box_enter(&job->box, job->uid, wait_for_map, job, &step);
     if (r < 0)
-        finish(job, step, -r);
+        finish(job, step, -r, NULL);
     fd_close_all_but(keep, ELEMENTS_OF(keep), -EBADF);
     r = box_set_limits(&file_size, 1);
     if (r < 0)
-        finish(job, BOX_LIMITS, -r);
+        finish(job, BOX_LIMITS, -r, NULL);
     r = seccomp_policy_apply(job->policy, NULL);
     if (r >= 0)
-        r = initialize_partition(job);
-    finish(job, BOX_STEP_MAX, -r);
+        r = do_job(job, &error);
+    finish(job, BOX_STEP_MAX, -r, &error);
 }
 
 /* --- the launcher --- */
 
-static int check_request(int fd, uint32_t type, uint64_t size, Job *job, Error *error)
+static int check_partition(Job *job, Error *error)
+{
+    if (job->message->value >= PARTITION_TYPE_MAX)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "there is no type %u of partitions",
+                         job->message->value);
+    if (partition_image_round_size(job->message->size, &job->file_size_max) < 0)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "a partition cannot have %ju bytes",
+                         (uintmax_t)job->message->size);
+    return 0;
+}
+
+static int check_file(int fd, bool writable, Error *error)
 {
     struct stat status;
+    int mode = fd_get_access_mode(fd);
 
-    if (type >= PARTITION_TYPE_MAX)
-        return error_set(error, ERROR_INVALID_ARGUMENT, "there is no type %u of partitions", type);
-    if (partition_image_round_size(size, &job->size) < 0)
-        return error_set(error, ERROR_INVALID_ARGUMENT, "a partition cannot have %ju bytes",
-                         (uintmax_t)size);
-    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || fd_get_access_mode(fd) != O_RDWR)
-        return error_set(
-            error, ERROR_INVALID_FILE,
-            "a partition image is a regular file that is open for reading and writing");
-    job->fd = fd;
-    job->type = (PartitionType)type;
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) ||
+        (mode != O_RDWR && (writable || mode != O_RDONLY)))
+        return error_set(error, ERROR_INVALID_FILE,
+                         "an image is a regular file that is open for reading%s",
+                         writable ? " and writing" : "");
     return 0;
+}
+
+/* Takes the files, and locks them: the last one is written, one before it read. */
+static int take_files(Job *job, const LaunchRequest *request, int *locks, Error *error)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < request->n_fds; i++) {
+        bool writable = i + 1 == request->n_fds;
+
+        r = check_file(request->fds[i], writable, error);
+        if (r >= 0)
+            r = image_lock(request->fds[i], writable, &locks[i], error);
+        job->fds[job->n_fds++] = request->fds[i];
+    }
+    return r;
 }
 
 static int load_policy(Job *job, Error *error)
@@ -132,6 +161,17 @@ static int load_policy(Job *job, Error *error)
     if (directory < 0)
         return error_set_errno(error, ERROR_FAILED, errno, "cannot open the policies");
     return seccomp_policy_load(directory, "disk-worker", &job->policy, error);
+}
+
+/* What the worker says of its job. It has seen foreign bytes: nothing it says is taken as it is. */
+static int refuse_by_worker(const WorkerMessage *message, Error *error)
+{
+    char shown[SENTENCE_MAX + 1];
+
+    if (message->error_kind <= ERROR_NONE || message->error_kind >= ERROR_KIND_MAX)
+        return error_set_errno(error, ERROR_FAILED, message->error_number, "the job has failed");
+    text_escape(message->sentence, strnlen(message->sentence, SENTENCE_MAX), shown, sizeof(shown));
+    return error_set(error, (ErrorKind)message->error_kind, "%s", shown);
 }
 
 static int receive(int socket_fd, WorkerMessage *ret_message, Error *error)
@@ -146,8 +186,7 @@ static int receive(int socket_fd, WorkerMessage *ret_message, Error *error)
     if (ret_message->error_number == 0)
         return 0;
     if (ret_message->step == BOX_STEP_MAX)
-        return error_set_errno(error, ERROR_FAILED, ret_message->error_number,
-                               "cannot write the partition image");
+        return refuse_by_worker(ret_message, error);
     return error_set_errno(error, ERROR_FAILED, ret_message->error_number,
                            "the disk worker cannot %s", box_step_to_string(ret_message->step));
 }
@@ -163,7 +202,6 @@ static int await_worker(const Job *job, int socket_fd, pid_t pid, Error *error)
     r = box_map_ids(pid, job->uid, job->gid);
     if (r >= 0 && send(socket_fd, "", 1, MSG_NOSIGNAL) != 1)
         r = -errno;
-    layer_kill_point();
     if (r >= 0)
         r = job->box.unprivileged ? drop_capabilities() : drop_privileges(job->uid, job->gid);
     if (r < 0)
@@ -200,23 +238,23 @@ static int run_worker(Job *job, Error *error)
     return r;
 }
 
-int disk_worker_initialize_partition(const TemplateOptions *options,
-                                     bool unprivileged,
-                                     int fd,
-                                     uint32_t type,
-                                     uint64_t size,
-                                     Error *error)
+int disk_worker_run(const TemplateOptions *options,
+                    bool unprivileged,
+                    const LaunchRequest *request,
+                    Error *error)
 {
-    _cleanup_(job_deinit) Job job = { .box = BOX_INIT, .worker_end = -EBADF };
-    _cleanup_close_ int lock = -EBADF;
+    _cleanup_(job_deinit)
+        Job job = { .message = request->job, .box = BOX_INIT, .worker_end = -EBADF };
+    int locks[DISK_JOB_FILES_MAX] = { -EBADF, -EBADF };
     _cleanup_close_ int uid_lock = -EBADF;
+    int r = 0;
 
-    int r = check_request(fd, type, size, &job, error);
+    if (request->job->type == SUPERVISOR_INITIALIZE_PARTITION)
+        r = check_partition(&job, error);
+    if (r >= 0)
+        r = take_files(&job, request, locks, error);
     if (r < 0)
-        return r;
-    r = image_lock(fd, true, &lock, error);
-    if (r < 0)
-        return r;
+        return r; /* the process ends, and with it the locks */
     job.uid = geteuid();
     job.box.unprivileged = unprivileged;
     r = unprivileged ? 0 : vm_uid_acquire(&job.uid, &uid_lock, error);
@@ -224,11 +262,7 @@ int disk_worker_initialize_partition(const TemplateOptions *options,
         return r;
     job.gid = unprivileged ? getegid() : (gid_t)job.uid;
     r = box_prepare_empty(&job.box, options, error);
-    if (r < 0)
-        return r;
-    r = load_policy(&job, error);
-    if (r < 0)
-        return r;
-    layer_kill_point();
-    return run_worker(&job, error);
+    if (r >= 0)
+        r = load_policy(&job, error);
+    return r < 0 ? r : run_worker(&job, error);
 }

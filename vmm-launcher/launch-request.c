@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/fd-message.h"
 #include "common/fd.h"
-#include "protocol/supervisor-message.h"
+#include "common/log.h"
+#include "common/text.h"
 
 #define RECEIVE_TIMEOUT_MS 10000
 
@@ -88,44 +90,62 @@ static int receive_files(int connection, size_t n_fds, LaunchRequest *request, E
     return 0;
 }
 
-static int take_partition_job(const SupervisorMessage *message, int *fd, LaunchRequest *request)
+/* How many files a job comes with; 0: the message is no job. */
+static size_t count_job_files(SupervisorMessageType type)
 {
-    request->fds = calloc(1, sizeof(int));
+    return type == SUPERVISOR_INITIALIZE_PARTITION ? 1 : type == SUPERVISOR_CREATE_IDSIG ? 2 : 0;
+}
+
+/* Takes the message and its files over. */
+static int take_job(SupervisorMessage **message, int *fds, size_t n_fds, LaunchRequest *request)
+{
+    request->fds = calloc(DISK_JOB_FILES_MAX, sizeof(int));
     if (!request->fds)
         return -ENOMEM;
-    request->kind = REQUEST_INITIALIZE_PARTITION;
-    request->fds[request->n_fds++] = take_fd(fd);
-    request->partition_type = message->value;
-    request->partition_size = message->size;
+    request->kind = REQUEST_DISK_JOB;
+    for (; request->n_fds < n_fds; request->n_fds++)
+        request->fds[request->n_fds] = take_fd(&fds[request->n_fds]);
+    request->job = TAKE_PTR(*message);
     return 0;
+}
+
+/* Reads the rest of what @message begins. @fds are its files, as many as such a message has. */
+static int receive_rest(int connection,
+                        SupervisorMessage **message,
+                        int *fds,
+                        size_t n_fds,
+                        LaunchRequest *request,
+                        Error *error)
+{
+    size_t n_job_files = count_job_files((*message)->type);
+
+    if (n_fds != (n_job_files > 0 ? n_job_files : 1))
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "the launch request has %zu files, not as many as belong to it", n_fds);
+    if (n_job_files > 0)
+        return take_job(message, fds, n_fds, request) < 0
+                   ? error_set(error, ERROR_NO_MEMORY, "out of memory")
+                   : 0;
+    if ((*message)->type != SUPERVISOR_LAUNCH)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "not a launch request");
+    int r = receive_files(connection, (*message)->value, request, error);
+    return r < 0 ? r : read_spec(fds[0], request, error);
 }
 
 int launch_request_receive(int connection, LaunchRequest *ret_request, Error *error)
 {
     LaunchRequest request = { 0 };
     _cleanup_free_ SupervisorMessage *message = malloc(sizeof(*message));
-    _cleanup_close_ int fd = -EBADF;
-    size_t received;
+    int fds[DISK_JOB_FILES_MAX];
+    size_t n_fds;
 
     if (!message)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    int r = receive(connection, message, &fd, 1, &received, error);
+    int r = receive(connection, message, fds, DISK_JOB_FILES_MAX, &n_fds, error);
     if (r < 0)
         return r;
-    if (received != 1)
-        return error_set(error, ERROR_INVALID_ARGUMENT, "the launch request has no file");
-
-    if (message->type == SUPERVISOR_INITIALIZE_PARTITION) {
-        r = take_partition_job(message, &fd, &request);
-        if (r < 0)
-            return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    } else if (message->type == SUPERVISOR_LAUNCH) {
-        r = receive_files(connection, message->value, &request, error);
-        if (r >= 0)
-            r = read_spec(fd, &request, error);
-    } else {
-        return error_set(error, ERROR_INVALID_ARGUMENT, "not a launch request");
-    }
+    r = receive_rest(connection, &message, fds, n_fds, &request, error);
+    fd_close_many(fds, n_fds); /* those that nobody has taken */
     if (r < 0) {
         launch_request_deinit(&request);
         return r;
@@ -133,6 +153,32 @@ int launch_request_receive(int connection, LaunchRequest *ret_request, Error *er
 
     *ret_request = request;
     return 0;
+}
+
+int launch_request_forward_job(const LaunchRequest *request, int socket)
+{
+    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
+    size_t size = supervisor_message_encode(request->job, bytes);
+
+    return fd_message_send(socket, bytes, size, request->fds, request->n_fds);
+}
+
+void launch_request_answer(int connection, const Error *error)
+{
+    SupervisorMessage message = { .type = SUPERVISOR_ACCEPTED };
+    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
+
+    if (error->kind != ERROR_NONE) {
+        const char *sentence = error_get_message(error);
+
+        message.type = SUPERVISOR_REFUSED;
+        message.error_kind = error->kind;
+        text_escape(sentence, strlen(sentence), message.text, sizeof(message.text));
+    }
+    size_t size = supervisor_message_encode(&message, bytes);
+    int r = fd_message_send(connection, bytes, size, NULL, 0);
+    if (r < 0)
+        log_warning("the daemon does not take the answer: %s", strerror(-r));
 }
 
 void launch_request_deinit(LaunchRequest *request)
@@ -143,4 +189,6 @@ void launch_request_deinit(LaunchRequest *request)
     free(request->fds);
     request->fds = NULL;
     request->n_fds = 0;
+    free(request->job);
+    request->job = NULL;
 }

@@ -29,7 +29,7 @@
 #include "common/text.h"
 #include "protocol/supervisor-message.h"
 #include "vmm-launcher/box.h"
-#include "vmm-launcher/disk-worker.h"
+#include "vmm-launcher/disk-handover.h"
 #include "vmm-launcher/image-lock.h"
 #include "vmm-launcher/launch-request.h"
 #include "vmm-launcher/layer.h"
@@ -502,24 +502,6 @@ static int start(Launch *launch, Error *error)
     return open_status_files(launch, error);
 }
 
-static void send_answer(int connection, const Error *error)
-{
-    SupervisorMessage message = { .type = SUPERVISOR_ACCEPTED };
-    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
-
-    if (error->kind != ERROR_NONE) {
-        const char *sentence = error_get_message(error);
-
-        message.type = SUPERVISOR_REFUSED;
-        message.error_kind = error->kind;
-        text_escape(sentence, strlen(sentence), message.text, sizeof(message.text));
-    }
-    size_t size = supervisor_message_encode(&message, bytes);
-    int r = fd_message_send(connection, bytes, size, NULL, 0);
-    if (r < 0)
-        log_warning("the daemon does not take the answer: %s", strerror(-r));
-}
-
 /* Closes what only the VM's programs and the stub hold from now on. */
 static void release_vm_ends(Launch *launch)
 {
@@ -664,24 +646,20 @@ int launch_serve(int connection, const LaunchOptions *options)
 
     int r = leave_surroundings(&error);
     if (r >= 0)
-        r = gain_privilege(&launch, &error);
-    if (r >= 0)
         r = launch_request_receive(connection, &launch.request, &error);
     layer_kill_point();
-    if (r >= 0 && launch.request.kind == REQUEST_INITIALIZE_PARTITION) {
-        r = disk_worker_initialize_partition(&options->template, launch.box.unprivileged,
-                                             launch.request.fds[0], launch.request.partition_type,
-                                             launch.request.partition_size, &error);
-        send_answer(connection, &error);
-        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-    }
+    /* That one gains what it needs itself: a user's power in a namespace does not outlast exec. */
+    if (r >= 0 && launch.request.kind == REQUEST_DISK_JOB)
+        r = disk_handover(&launch.request, connection, &options->template, &error);
+    if (r >= 0)
+        r = gain_privilege(&launch, &error);
     if (r >= 0)
         r = prepare(&launch, &error);
     if (r >= 0)
         r = start(&launch, &error);
     if (r >= 0)
         r = become_supervisor(&launch, &error);
-    send_answer(connection, &error);
+    launch_request_answer(connection, &error);
     if (r < 0) {
         log_error("%s", error_get_message(&error));
         return EXIT_FAILURE;

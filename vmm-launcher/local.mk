@@ -6,7 +6,7 @@ liblauncher_a_SOURCES = \
 	%D%/death.c %D%/death.h \
 	%D%/guard.c %D%/guard.h \
 	%D%/guest-link.c %D%/guest-link.h \
-	%D%/disk-worker.c %D%/disk-worker.h \
+	%D%/disk-handover.c %D%/disk-handover.h \
 	%D%/image-lock.c %D%/image-lock.h \
 	%D%/launch-request.c %D%/launch-request.h \
 	%D%/launch.c %D%/launch.h \
@@ -27,6 +27,11 @@ liblauncher_a_SOURCES = \
 pkglibexec_PROGRAMS += programs/vmm-launcher
 programs_vmm_launcher_SOURCES = %D%/main.c
 programs_vmm_launcher_LDADD = liblauncher.a libprotocol.a libcomposite-disk.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS)
+
+# Jobs on image files: what they take in libraries is in no process of a VM.
+pkglibexec_PROGRAMS += programs/disk-worker
+programs_disk_worker_SOURCES = %D%/disk-worker-main.c %D%/disk-worker.c %D%/disk-worker.h
+programs_disk_worker_LDADD = liblauncher.a libprotocol.a $(composite_disk_libs) $(SYSTEMD_LIBS) $(JSON_LIBS)
 
 # The one of the escape tests: the same sources, and the code that leaves layers out. Not installed.
 check_PROGRAMS += programs/vmm-launcher-for-tests

@@ -6,7 +6,7 @@
 #include "common/fd.h"
 #include "composite-disk/instance-image.h"
 #include "composite-disk/output-file.h"
-#include "composite-disk/partition-image.h"
+#include "composite-disk/partition-file.h"
 #include "composite-disk/tool/verbs.h"
 
 /* What AVF's clients give an instance image. Source: AOSP, packages/modules/Virtualization,
@@ -17,7 +17,6 @@ static int run_create(ToolCall *call, Error *error)
 {
     const char *path = call->arguments[0];
     _cleanup_(output_file_deinit) OutputFile file = OUTPUT_FILE_INIT;
-    uint8_t header[PARTITION_IMAGE_HEADER_MAX];
     uint64_t size;
 
     int r = tool_get_number(call, "size", INT64_MAX - PARTITION_IMAGE_ALIGNMENT, DEFAULT_SIZE,
@@ -28,15 +27,10 @@ static int run_create(ToolCall *call, Error *error)
         return error_set(error, ERROR_INVALID_ARGUMENT, "an instance image cannot have %ju bytes",
                          (uintmax_t)size);
     r = output_file_open(path, tool_get_option(call, "force") != NULL, &file, error);
-    if (r < 0)
-        return r;
-    size_t header_size = partition_image_make_header(PARTITION_ANDROID_VM_INSTANCE, header);
-    r = fd_write_all(file.fd, header, header_size);
-    if (r >= 0 && ftruncate(file.fd, (off_t)size) < 0)
-        r = -errno;
-    if (r < 0)
-        return error_set_errno(error, ERROR_FAILED, r, "cannot write '%s'", path);
-    r = output_file_commit(&file, error);
+    if (r >= 0)
+        r = partition_file_initialize(file.fd, PARTITION_ANDROID_VM_INSTANCE, size, error);
+    if (r >= 0)
+        r = output_file_commit(&file, error);
     if (r < 0)
         return r;
     tool_add_string(call->result, "image", path);

@@ -95,8 +95,11 @@ def test_a_disk_that_is_full_is_told(host, _file):
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
         with open(f'{directory}/file', 'w+b') as file:
+            file.write(b'precious')
+            file.flush()
             # Larger than what any file system here can hold.
-            refuses(host, file.fileno(), 2 ** 62, 'raw', 'cannot write the partition image')
+            refuses(host, file.fileno(), 2 ** 62, 'raw', 'cannot make a partition image of')
+            assert os.pread(file.fileno(), 100, 0) == b'precious'
 
 
 @with_file

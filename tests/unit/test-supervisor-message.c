@@ -17,6 +17,7 @@ static const SupervisorMessage samples[] = {
     { .type = SUPERVISOR_RESUME },
     { .type = SUPERVISOR_CONNECT, .id = UINT32_MAX, .value = 1024 },
     { .type = SUPERVISOR_INITIALIZE_PARTITION, .value = 2, .size = UINT64_MAX },
+    { .type = SUPERVISOR_CREATE_IDSIG },
     { .type = SUPERVISOR_ACCEPTED },
     { .type = SUPERVISOR_REFUSED, .error_kind = ERROR_FAILED, .text = "" },
     { .type = SUPERVISOR_REFUSED,
@@ -128,7 +129,7 @@ static void types_of_no_message_are_refused(void **state)
 {
     (void)state;
     static const uint16_t types[] = { 0,
-                                      SUPERVISOR_INITIALIZE_PARTITION + 1,
+                                      SUPERVISOR_CREATE_IDSIG + 1,
                                       SUPERVISOR_ACCEPTED - 1,
                                       0x0101,
                                       SUPERVISOR_CONNECTED + 1,
