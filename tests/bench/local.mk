@@ -1,4 +1,4 @@
-# make bench: figures beside QEMU started bare. BENCH_FLAGS="--peer NAME=COMMAND" adds other
+# make bench: figures beside QEMU started bare, and of disks and images beside other tools. BENCH_FLAGS="--peer NAME=COMMAND" adds other
 # benches that print the same names; SANDBOX_BENCH_FLAGS="--spawn COMMAND" the floors of a launch.
 EXTRA_PROGRAMS += programs/guest-up programs/bus-calls
 programs_guest_up_SOURCES = %D%/guest-up.c
@@ -9,12 +9,14 @@ programs_guest_up_LDADD =
 programs_bus_calls_SOURCES = %D%/bus-calls.c
 programs_bus_calls_LDADD = $(DBUS_LIBS)
 
-EXTRA_DIST += %D%/bench.py %D%/sandbox.py
+EXTRA_DIST += %D%/bench.py %D%/composite.py %D%/sandbox.py
 BENCH_FLAGS =
+COMPOSITE_BENCH_FLAGS =
 SANDBOX_BENCH_FLAGS =
 
 .PHONY: bench
 bench: all guest-image.stamp programs/guest-up programs/bus-calls programs/payloads/probe \
 	programs/vmm-launcher-for-tests
+	$(srcdir)/tests/bench/composite.py $(abs_builddir) $(COMPOSITE_BENCH_FLAGS)
 	$(srcdir)/tests/bench/sandbox.py $(abs_builddir) $(SANDBOX_BENCH_FLAGS)
 	$(srcdir)/tests/bench/bench.py $(abs_builddir) $(BENCH_FLAGS)
