@@ -1,6 +1,11 @@
 # Formats of disks and of the images on them. The tool and the other parts are linked with the
 # static library; the shared one has what composite-disk.h declares, for other people's programs.
 composite_disk_sources = \
+	%D%/apk-digest.c %D%/apk-digest.h \
+	%D%/apk-signature.c %D%/apk-signature.h \
+	%D%/apk-signer.c %D%/apk-signer.h \
+	%D%/apk-signing-block.c %D%/apk-signing-block.h \
+	%D%/apk-signing.c %D%/apk-signing.h \
 	%D%/avb-descriptor.c %D%/avb-descriptor.h \
 	%D%/avb-footer.c %D%/avb-footer.h \
 	%D%/avb-public-key.c %D%/avb-public-key.h \
@@ -71,6 +76,7 @@ programs_composite_disk_SOURCES = \
 	%D%/tool/tool-call.c \
 	%D%/tool/tool-print.c \
 	%D%/tool/tool.h \
+	%D%/tool/verb-apk.c \
 	%D%/tool/verb-disk.c \
 	%D%/tool/verb-instance.c \
 	%D%/tool/verbs.c %D%/tool/verbs.h

@@ -5,6 +5,7 @@
 
 const ToolVerb *const tool_verb_tables[] = {
     disk_verbs,
+    apk_verbs,
     instance_verbs,
     NULL,
 };

@@ -5,4 +5,5 @@
 #include "composite-disk/tool/tool.h"
 
 extern const ToolVerb disk_verbs[];
+extern const ToolVerb apk_verbs[];
 extern const ToolVerb instance_verbs[];

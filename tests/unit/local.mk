@@ -120,6 +120,9 @@ tests_unit_test_vmm_log_LDADD = $(launcher_unit_libs)
 
 # Formats of disks and images, and what they are signed with.
 composite_disk_unit_tests = \
+	%D%/test-apk-digest \
+	%D%/test-apk-signature \
+	%D%/test-apk-signing-block \
 	%D%/test-avb-descriptor \
 	%D%/test-avb-footer \
 	%D%/test-avb-public-key \
@@ -142,6 +145,10 @@ composite_disk_unit_tests = \
 
 made_zip_sources = tests/helpers/made-zip.c tests/helpers/made-zip.h
 composite_disk_unit_libs = $(composite_disk_libs) $(CMOCKA_LIBS)
+tests_unit_test_apk_digest_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_apk_signature_SOURCES = %D%/test-apk-signature.c $(made_zip_sources)
+tests_unit_test_apk_signature_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_apk_signing_block_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_avb_descriptor_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_avb_footer_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_avb_public_key_LDADD = $(composite_disk_unit_libs)
