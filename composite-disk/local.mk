@@ -18,6 +18,9 @@ composite_disk_sources = \
 	%D%/gpt-type.c %D%/gpt-type.h \
 	%D%/gpt.c %D%/gpt.h \
 	%D%/guid.c %D%/guid.h \
+	%D%/idsig-file.c %D%/idsig-file.h \
+	%D%/idsig-signature.c %D%/idsig-signature.h \
+	%D%/idsig.c %D%/idsig.h \
 	%D%/image-format.c %D%/image-format.h \
 	%D%/instance-image.c %D%/instance-image.h \
 	%D%/merkle-builder.c %D%/merkle-builder.h \

@@ -9,6 +9,7 @@ fuzz_targets = \
 	%D%/fuzz-gpt \
 	%D%/fuzz-guest-message \
 	%D%/fuzz-guest-rings \
+	%D%/fuzz-idsig \
 	%D%/fuzz-instance-image \
 	%D%/fuzz-launch-spec \
 	%D%/fuzz-qemu-control \
@@ -27,6 +28,8 @@ tests_fuzz_fuzz_guest_rings_LDADD = $(vsock_device_libs) $(fuzz_libs)
 tests_fuzz_fuzz_guest_rings_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_instance_image_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_instance_image_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_idsig_LDADD = $(composite_disk_libs) $(fuzz_libs)
+tests_fuzz_fuzz_idsig_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_launch_spec_LDADD = libprotocol.a libcommon.a $(fuzz_libs)
 tests_fuzz_fuzz_launch_spec_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_qemu_control_LDADD = liblauncher.a libprotocol.a libcomposite-disk.a libcommon.a $(SYSTEMD_LIBS) \

@@ -130,6 +130,8 @@ composite_disk_unit_tests = \
 	%D%/test-composite-layout \
 	%D%/test-gpt \
 	%D%/test-guid \
+	%D%/test-idsig \
+	%D%/test-idsig-file \
 	%D%/test-instance-image \
 	%D%/test-merkle-builder \
 	%D%/test-merkle-tree \
@@ -156,6 +158,10 @@ tests_unit_test_composite_descriptor_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_composite_layout_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_gpt_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_guid_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_idsig_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_idsig_file_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_idsig_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=ftruncate \
+	-Wl,--wrap=fallocate,--wrap=fdatasync
 tests_unit_test_instance_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_instance_image_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=fsync
 tests_unit_test_merkle_builder_LDADD = $(composite_disk_unit_libs)
