@@ -198,22 +198,6 @@ void instance_record_make_header(const uint8_t uuid[static GUID_SIZE],
     byte_writer_put_zeros(&writer, writer.capacity - writer.size);
 }
 
-static int write_at(int fd, uint64_t offset, const uint8_t *bytes, size_t size)
-{
-    while (size > 0) {
-        ssize_t n = pwrite(fd, bytes, size, (off_t)offset);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        bytes += n;
-        offset += (uint64_t)n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 /* A block device's buffers are dropped, too: whoever reads it next gets what is on the disk. */
 static int flush(int fd)
 {
@@ -255,11 +239,11 @@ static int append(int fd,
         memcpy(bytes, payload, payload_size);
     instance_record_make_header(uuid, payload_size, header);
 
-    int r = write_at(fd, body, bytes, body_size);
+    int r = fd_pwrite_all(fd, bytes, body_size, body);
     if (r >= 0)
         r = flush(fd);
     if (r >= 0)
-        r = write_at(fd, offset, header, sizeof(header));
+        r = fd_pwrite_all(fd, header, sizeof(header), offset);
     return r < 0 ? r : flush(fd);
 }
 
@@ -272,7 +256,7 @@ static int replace(
                          "the record at offset %" PRIu64 " has %" PRIu64
                          " bytes and keeps its size; it cannot be replaced by %zu bytes",
                          record->offset, record->payload_size, payload_size);
-    int r = write_at(fd, record->offset + INSTANCE_RECORD_HEADER_SIZE, payload, payload_size);
+    int r = fd_pwrite_all(fd, payload, payload_size, record->offset + INSTANCE_RECORD_HEADER_SIZE);
     return r < 0 ? r : flush(fd);
 }
 
