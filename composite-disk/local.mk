@@ -8,6 +8,8 @@ composite_disk_sources = \
 	%D%/apk-signing.c %D%/apk-signing.h \
 	%D%/avb-descriptor.c %D%/avb-descriptor.h \
 	%D%/avb-footer.c %D%/avb-footer.h \
+	%D%/avb-image.c %D%/avb-image.h \
+	%D%/avb-partition.c %D%/avb-partition.h \
 	%D%/avb-public-key.c %D%/avb-public-key.h \
 	%D%/byte-source.c %D%/byte-source.h \
 	%D%/composite-append.c \
@@ -21,6 +23,7 @@ composite_disk_sources = \
 	%D%/idsig-file.c %D%/idsig-file.h \
 	%D%/idsig-signature.c %D%/idsig-signature.h \
 	%D%/idsig.c %D%/idsig.h \
+	%D%/image-copy.c %D%/image-copy.h \
 	%D%/image-format.c %D%/image-format.h \
 	%D%/instance-image.c %D%/instance-image.h \
 	%D%/merkle-builder.c %D%/merkle-builder.h \
@@ -82,5 +85,7 @@ programs_composite_disk_SOURCES = \
 	%D%/tool/verb-apk.c \
 	%D%/tool/verb-disk.c \
 	%D%/tool/verb-instance.c \
+	%D%/tool/verb-vbmeta-make.c \
+	%D%/tool/verb-vbmeta.c \
 	%D%/tool/verbs.c %D%/tool/verbs.h
 programs_composite_disk_LDADD = $(composite_disk_libs) $(JSON_LIBS)

@@ -8,4 +8,5 @@ const ToolVerb *const tool_verb_tables[] = {
     apk_verbs,
     instance_verbs,
     NULL,
+    disk_verbs, instance_verbs, vbmeta_verbs, vbmeta_make_verbs, NULL,
 };

@@ -125,6 +125,8 @@ composite_disk_unit_tests = \
 	%D%/test-apk-signing-block \
 	%D%/test-avb-descriptor \
 	%D%/test-avb-footer \
+	%D%/test-avb-image \
+	%D%/test-avb-partition \
 	%D%/test-avb-public-key \
 	%D%/test-composite-descriptor \
 	%D%/test-composite-layout \
@@ -132,6 +134,7 @@ composite_disk_unit_tests = \
 	%D%/test-guid \
 	%D%/test-idsig \
 	%D%/test-idsig-file \
+	%D%/test-image-copy \
 	%D%/test-instance-image \
 	%D%/test-merkle-builder \
 	%D%/test-merkle-tree \
@@ -153,6 +156,9 @@ tests_unit_test_apk_signature_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_apk_signing_block_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_avb_descriptor_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_avb_footer_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_avb_image_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_avb_image_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=ftruncate,--wrap=fsync
+tests_unit_test_avb_partition_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_avb_public_key_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_composite_descriptor_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_composite_layout_LDADD = $(composite_disk_unit_libs)
@@ -162,6 +168,8 @@ tests_unit_test_idsig_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_idsig_file_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_idsig_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=ftruncate \
 	-Wl,--wrap=fallocate,--wrap=fdatasync
+tests_unit_test_image_copy_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_image_copy_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=copy_file_range
 tests_unit_test_instance_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_instance_image_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=fsync
 tests_unit_test_merkle_builder_LDADD = $(composite_disk_unit_libs)
