@@ -15,6 +15,7 @@ fuzz_targets = \
 	%D%/fuzz-qemu-control \
 	%D%/fuzz-seccomp-policy \
 	%D%/fuzz-supervisor-message \
+	%D%/fuzz-vbmeta \
 	%D%/fuzz-vhost-user-message \
 	%D%/fuzz-vm-config
 
@@ -39,6 +40,8 @@ tests_fuzz_fuzz_seccomp_policy_LDADD = libcommon.a $(fuzz_libs)
 tests_fuzz_fuzz_seccomp_policy_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_supervisor_message_LDADD = libprotocol.a libcommon.a $(JSON_LIBS) $(fuzz_libs)
 tests_fuzz_fuzz_supervisor_message_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_vbmeta_LDADD = $(composite_disk_libs) $(fuzz_libs)
+tests_fuzz_fuzz_vbmeta_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_vhost_user_message_LDADD = libvhost-user.a libcommon.a $(fuzz_libs)
 tests_fuzz_fuzz_vhost_user_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_vm_config_LDADD = $(virtualizationd_libs) $(fuzz_libs)
