@@ -347,28 +347,18 @@ static int make_companions(Making *making, bool replace, Error *error)
     return r;
 }
 
-static void withdraw_companions(Making *making, unsigned n_committed)
-{
-    for (unsigned i = 0; i < n_committed; i++) {
-        if (making->companions[i])
-            output_file_withdraw(&making->outputs[i]);
-    }
-}
-
 /* Gives every file its name, the descriptor last. */
 static int commit(Making *making, OutputFile *descriptor, Error *error)
 {
+    OutputFile *files[COMPANION_MAX + 1];
+    size_t n_files = 0;
+
     for (unsigned i = 0; i < COMPANION_MAX; i++) {
-        int r = making->companions[i] ? output_file_commit(&making->outputs[i], error) : 0;
-        if (r < 0) {
-            withdraw_companions(making, i);
-            return r;
-        }
+        if (making->companions[i])
+            files[n_files++] = &making->outputs[i];
     }
-    int r = output_file_commit(descriptor, error);
-    if (r < 0)
-        withdraw_companions(making, COMPANION_MAX);
-    return r;
+    files[n_files++] = descriptor;
+    return output_file_commit_all(files, n_files, error);
 }
 
 /* --- the descriptor --- */

@@ -134,17 +134,7 @@ static int give_name(OutputFile *file)
     return 0;
 }
 
-int output_file_commit(OutputFile *file, Error *error)
-{
-    int r = give_name(file);
-    if (r < 0)
-        return error_set_errno(error, ERROR_FAILED, r, "cannot write '%s'", file->name);
-    /* The file is there either way; that its name outlasts a power cut is all this is for. */
-    (void)fsync(file->directory_fd);
-    return 0;
-}
-
-void output_file_withdraw(OutputFile *file)
+static void withdraw(const OutputFile *file)
 {
     struct stat ours, there;
 
@@ -152,6 +142,26 @@ void output_file_withdraw(OutputFile *file)
         fstatat(file->directory_fd, file->name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
         ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
         (void)unlinkat(file->directory_fd, file->name, 0); /* the error is another's to tell */
+}
+
+int output_file_commit_all(OutputFile *const *files, size_t n_files, Error *error)
+{
+    for (size_t i = 0; i < n_files; i++) {
+        int r = give_name(files[i]);
+        if (r >= 0)
+            continue;
+        for (size_t done = 0; done < i; done++)
+            withdraw(files[done]);
+        return error_set_errno(error, ERROR_FAILED, r, "cannot write '%s'", files[i]->name);
+    }
+    /* The files are there either way; that their names outlast a power cut is all this is for. */
+    (void)fsync(files[0]->directory_fd);
+    return 0;
+}
+
+int output_file_commit(OutputFile *file, Error *error)
+{
+    return output_file_commit_all(&file, 1, error);
 }
 
 void output_file_deinit(OutputFile *file)

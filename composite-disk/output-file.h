@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "common/error.h"
 
@@ -27,9 +28,9 @@ int output_file_open(const char *path, bool replace, OutputFile *ret_file, Error
 /* Flushes the file to the disk and gives it its name. With an error nothing has changed there. */
 int output_file_commit(OutputFile *file, Error *error);
 
-/* Takes back what output_file_commit() did, for files of which another could not be made. Only for
- * one that replaced nothing. */
-void output_file_withdraw(OutputFile *file);
+/* The same for files that belong together, in this order; all in one directory. With an error none
+ * is there, unless it replaces an older one, which only the last may. */
+int output_file_commit_all(OutputFile *const *files, size_t n_files, Error *error);
 
 /* Drops the file unless it was committed. */
 void output_file_deinit(OutputFile *file);
