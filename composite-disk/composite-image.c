@@ -65,6 +65,7 @@ static int add_piece(CompositeImage *image, const CompositePiece *piece, const c
 static int add_raw(CompositeImage *image,
                    const CompositeComponent *component,
                    uint64_t file_size,
+                   bool written,
                    int fd,
                    Error *error)
 {
@@ -72,7 +73,8 @@ static int add_raw(CompositeImage *image,
                                    .size = component->size,
                                    .file_offset = component->file_offset,
                                    .file_size = file_size,
-                                   .writable = component->writable };
+                                   .writable = component->writable,
+                                   .written = written && component->writable };
 
     if (image->n_pieces == COMPOSITE_PIECES_MAX) {
         (void)fd_close(fd);
@@ -206,7 +208,7 @@ static int add_inner(CompositeImage *image,
                                     .file_offset = piece->file_offset + (from - piece->offset),
                                     .size = (piece_end < end ? piece_end : end) - from,
                                     .writable = piece->writable && component->writable };
-        int r = add_raw(image, &part, piece->file_size, take_fd(&piece->fd), error);
+        int r = add_raw(image, &part, piece->file_size, piece->written, take_fd(&piece->fd), error);
         if (r < 0)
             return r;
     }
@@ -293,7 +295,8 @@ static int add_component(CompositeImage *image,
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot read '%s'", component->path);
     if (format == IMAGE_RAW)
-        return add_raw(image, component, source.size, take_fd(&fd), error);
+        return add_raw(image, component, source.size, opening->flags & COMPOSITE_IMAGE_WRITABLE,
+                       take_fd(&fd), error);
     if (format != IMAGE_COMPOSITE || component->writable)
         return refuse_format(component, format, error);
     return add_composite(image, opening, &source, component, false, error);
@@ -327,7 +330,7 @@ int composite_image_open(const char *path, unsigned flags, CompositeImage **ret_
         fd = fd_close(fd);
         r = open_file(&opening, &whole, &source, error);
         if (r >= 0)
-            r = add_raw(image, &whole, source.size, source.fd, error);
+            r = add_raw(image, &whole, source.size, whole.writable, source.fd, error);
     }
     if (r < 0)
         return r;
@@ -422,7 +425,7 @@ int composite_image_write(
         uint64_t file_offset;
         size_t n = clip(piece, offset, size, &file_offset);
 
-        if (!piece->writable || fd_get_access_mode(piece->fd) != O_RDWR)
+        if (!piece->written)
             return error_set(error, ERROR_ACCESS_DENIED, "component '%s' is not writable",
                              piece->path);
         if (file_offset > piece->file_size || n > piece->file_size - file_offset)
@@ -444,7 +447,7 @@ int composite_image_flush(const CompositeImage *image, Error *error)
     for (size_t i = 0; i < image->n_pieces; i++) {
         const CompositePiece *piece = &image->pieces[i];
 
-        if (piece->writable && fdatasync(piece->fd) < 0)
+        if (piece->written && fdatasync(piece->fd) < 0)
             return error_set_errno(error, ERROR_FAILED, errno, "cannot flush component '%s'",
                                    piece->path);
     }

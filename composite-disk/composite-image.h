@@ -31,7 +31,8 @@ typedef struct CompositePiece {
     uint64_t offset, size; /* on the disk */
     uint64_t file_offset;
     uint64_t file_size;
-    bool writable; /* the descriptor says so, and it is open for writing if that was asked for */
+    bool writable; /* the descriptor says so */
+    bool written;  /* and the image was opened for that */
 } CompositePiece;
 
 typedef struct CompositeImage {

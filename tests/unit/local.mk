@@ -128,7 +128,9 @@ composite_disk_unit_tests = \
 	%D%/test-avb-image \
 	%D%/test-avb-partition \
 	%D%/test-avb-public-key \
+	%D%/test-byte-source \
 	%D%/test-composite-descriptor \
+	%D%/test-composite-image \
 	%D%/test-composite-layout \
 	%D%/test-gpt \
 	%D%/test-guid \
@@ -138,6 +140,7 @@ composite_disk_unit_tests = \
 	%D%/test-instance-image \
 	%D%/test-merkle-builder \
 	%D%/test-merkle-tree \
+	%D%/test-output-file \
 	%D%/test-partition-image \
 	%D%/test-region-table \
 	%D%/test-signature-algorithm \
@@ -160,7 +163,9 @@ tests_unit_test_avb_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_avb_image_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=ftruncate,--wrap=fsync
 tests_unit_test_avb_partition_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_avb_public_key_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_byte_source_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_composite_descriptor_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_composite_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_composite_layout_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_gpt_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_guid_LDADD = $(composite_disk_unit_libs)
@@ -175,6 +180,8 @@ tests_unit_test_instance_image_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=
 tests_unit_test_merkle_builder_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_merkle_builder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_create
 tests_unit_test_merkle_tree_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_output_file_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_output_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=openat,--wrap=fsync
 tests_unit_test_partition_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_region_table_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_signature_algorithm_LDADD = $(composite_disk_unit_libs)
