@@ -5,6 +5,7 @@
 # A new target: its name in the list, its libraries before $(fuzz_libs) and its link flags as the
 # others have them.
 fuzz_targets = \
+	%D%/fuzz-apk-signature \
 	%D%/fuzz-composite-descriptor \
 	%D%/fuzz-gpt \
 	%D%/fuzz-guest-message \
@@ -17,12 +18,15 @@ fuzz_targets = \
 	%D%/fuzz-supervisor-message \
 	%D%/fuzz-vbmeta \
 	%D%/fuzz-vhost-user-message \
-	%D%/fuzz-vm-config
+	%D%/fuzz-vm-config \
+	%D%/fuzz-zip
 
 tests_fuzz_fuzz_composite_descriptor_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_composite_descriptor_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_gpt_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_gpt_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_apk_signature_LDADD = $(composite_disk_libs) $(fuzz_libs)
+tests_fuzz_fuzz_apk_signature_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_guest_message_LDADD = libprotocol.a libcommon.a $(JSON_LIBS) $(fuzz_libs)
 tests_fuzz_fuzz_guest_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_guest_rings_LDADD = $(vsock_device_libs) $(fuzz_libs)
@@ -46,6 +50,8 @@ tests_fuzz_fuzz_vhost_user_message_LDADD = libvhost-user.a libcommon.a $(fuzz_li
 tests_fuzz_fuzz_vhost_user_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_vm_config_LDADD = $(virtualizationd_libs) $(fuzz_libs)
 tests_fuzz_fuzz_vm_config_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_zip_LDADD = $(composite_disk_libs) $(fuzz_libs)
+tests_fuzz_fuzz_zip_LDFLAGS = $(fuzz_ldflags)
 
 check_PROGRAMS += $(fuzz_targets)
 EXTRA_DIST += %D%/corpus %D%/fuzz.h %D%/replay.c

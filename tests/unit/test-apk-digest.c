@@ -143,6 +143,7 @@ static void a_file_that_became_shorter_is_told(void **state)
 typedef struct Reported {
     pthread_t thread;
     uint64_t done, total;
+    unsigned n;
 } Reported;
 
 static void on_progress(void *userdata, uint64_t done, uint64_t total)
@@ -153,6 +154,7 @@ static void on_progress(void *userdata, uint64_t done, uint64_t total)
     assert_true(done >= reported->done && done <= total);
     reported->done = done;
     reported->total = total;
+    reported->n++;
 }
 
 static void progress_is_told_on_the_callers_thread_up_to_the_end(void **state)
@@ -173,6 +175,13 @@ static void progress_is_told_on_the_callers_thread_up_to_the_end(void **state)
         apk_digest_compute(&content, CONTENT_DIGEST_CHUNKED_SHA256, 3, &progress, &digest, NULL),
         0);
     assert_true(reported.done == 9 * CHUNK + 3 && reported.total == reported.done);
+    /* Whoever did the last chunk, the end is told. */
+    const ApkContent nothing = { .entries = { .fd = -EBADF } };
+    reported = (Reported){ .thread = pthread_self() };
+    assert_int_equal(
+        apk_digest_compute(&nothing, CONTENT_DIGEST_CHUNKED_SHA256, 3, &progress, &digest, NULL),
+        0);
+    assert_int_equal(reported.n, 1);
 }
 
 int main(void)

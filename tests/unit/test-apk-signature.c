@@ -29,7 +29,7 @@ typedef struct Recipe {
     bool wrong_digest, short_digest, no_digest;
     uint32_t attribute; /* of scheme v2's guard, or one that nobody knows */
     bool attribute_without_value;
-    bool bytes_behind_data, bytes_behind_key, bytes_behind_signers;
+    bool bytes_behind_data, bytes_behind_digest, bytes_behind_key, bytes_behind_signers;
     unsigned n_signers; /* 0: one */
     bool no_signer;
     bool damaged_public_key;
@@ -121,6 +121,8 @@ static void put_digests(ByteWriter *writer, const Recipe *recipe, const ApkConte
         digest.bytes[0] ^= recipe->wrong_digest;
         byte_writer_put_le32(writer, recipe->digests[i]);
         put_part(writer, digest.bytes, recipe->no_digest ? 0 : digest.size - recipe->short_digest);
+        if (recipe->bytes_behind_digest)
+            byte_writer_put_u8(writer, 0);
         end_part(writer, item);
     }
     end_part(writer, list);
@@ -356,6 +358,7 @@ static void faults_of_the_signer_are_refused_each_with_its_reason(void **state)
         { { .signatures = { SIGNATURE_RSA_PKCS1_SHA512, SIGNATURE_ECDSA_SHA256 } },
           "rsa-pkcs1-sha512 with a key of type EC" },
         { { .signatures = { SIGNATURE_VERITY_ECDSA_SHA256 } }, "over a verity digest" },
+        { { .bytes_behind_digest = true }, "digest in the APK signing block ends outside" },
         { { .bytes_behind_data = true }, "4 bytes behind the data that is signed" },
         { { .bytes_behind_key = true }, "1 bytes behind a signer's public key" },
         { { .bytes_behind_signers = true }, "1 bytes behind the signers" },
@@ -434,6 +437,18 @@ static void scheme_v2_is_taken_only_when_it_is_asked_for(void **state)
     assert_verifies(&two, &v2, "2 signers of the APK");
     assert_int_equal(apk_signature_read_digest(&source, 0, &digest, &algorithm, NULL), 0);
     assert_memory_equal(digest.bytes, signature->digest.bytes, 32);
+}
+
+static void a_digest_of_no_bytes_is_not_read(void **state)
+{
+    _cleanup_(made_zip_free) MadeZip zip = make(*state, (Recipe){ .no_digest = true });
+    ByteSource source = made_zip_source(&zip);
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+    const SignatureAlgorithm *algorithm;
+    ApkDigest digest;
+
+    assert_int_equal(apk_signature_read_digest(&source, 0, &digest, &algorithm, &error), -EBADMSG);
+    assert_non_null(strstr(error_get_message(&error), "has 0 bytes; taken are 1 to 64"));
 }
 
 static void limits_of_lists_are_met_and_kept(void **state)
@@ -626,6 +641,7 @@ int main(void)
         cmocka_unit_test(the_strongest_signature_counts),
         cmocka_unit_test(signers_are_chosen_by_the_version),
         cmocka_unit_test(scheme_v2_is_taken_only_when_it_is_asked_for),
+        cmocka_unit_test(a_digest_of_no_bytes_is_not_read),
         cmocka_unit_test(limits_of_lists_are_met_and_kept),
         cmocka_unit_test(any_byte_that_is_changed_is_noticed),
         cmocka_unit_test(every_cut_of_the_value_is_refused),

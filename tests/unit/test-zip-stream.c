@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "tests/helpers/made-zip.h"
 #include "tests/helpers/test.h"
@@ -179,6 +180,35 @@ static void sizes_are_exact(void **state)
     assert_refused(fixture, DEFLATED, "bytes behind its deflated data");
 }
 
+/* The end of the data is the end of a buffer of input, so that nothing is left in there. */
+static void bytes_behind_a_whole_buffer_of_data_are_noticed(void **state)
+{
+    enum {
+        INPUT = 16 << 10,
+        BEHIND = 10,
+        CONTENT = INPUT - 5
+    };
+    Fixture *fixture = *state;
+    _cleanup_free_ uint8_t *data = calloc(1, INPUT + BEHIND);
+    ZipEntry *entry = entry_of(fixture, DEFLATED);
+
+    assert_non_null(data);
+    data[0] = 1; /* the last block, and stored: two lengths follow, and zeros */
+    put_le(data + 1, 2, CONTENT);
+    put_le(data + 3, 2, CONTENT ^ 0xffff);
+    memset(fixture->text, 0, CONTENT);
+    entry->checksum = (uint32_t)crc32(0, (const Bytef *)fixture->text, CONTENT);
+    entry->size = CONTENT;
+    entry->data_offset = 0;
+    entry->compressed_size = INPUT;
+    fixture->reader->source = byte_source_from_memory(data, INPUT + BEHIND);
+    _cleanup_free_ uint8_t *read = NULL;
+    size_t size;
+    assert_int_equal(zip_read_entry(fixture->reader, entry, CONTENT, &read, &size, NULL), 0);
+    entry->compressed_size += BEHIND;
+    assert_refused(fixture, DEFLATED, "bytes behind its deflated data");
+}
+
 static void a_file_that_became_shorter_is_told(void **state)
 {
     const Fixture *fixture = *state;
@@ -219,6 +249,8 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_data_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sizes_are_exact, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bytes_behind_a_whole_buffer_of_data_are_noticed, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_became_shorter_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_whole_entry_is_read_up_to_the_size_that_is_taken, set_up,
                                         tear_down),
