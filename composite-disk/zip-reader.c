@@ -258,19 +258,21 @@ static int add_entry(const Record *record, uint8_t *start, ZipEntry *ret_entry, 
 
 /* --- local headers --- */
 
+/* Where a descriptor follows, a writer may leave any of them zero. */
+static bool agrees(const Header *local, uint32_t local_value, uint32_t value)
+{
+    return local_value == value || ((local->flags & FLAG_DESCRIPTOR) && local_value == 0);
+}
+
 static const char *find_local_fault(const Header *local, const Header *header)
 {
-    bool later = local->flags & FLAG_DESCRIPTOR;
-
     /* Other flags are about how it was made, and writers differ in them. */
     if ((local->flags & FLAGS_REFUSED) || local->method != header->method ||
         local->name_size != header->name_size)
         return "its local header says something else than the directory";
-    /* Where a descriptor follows, a writer may leave them zero. */
-    if (later && local->checksum == 0 && local->compressed_size == 0 && local->size == 0)
-        return NULL;
-    if (local->checksum != header->checksum || local->compressed_size != header->compressed_size ||
-        local->size != header->size)
+    if (!agrees(local, local->checksum, header->checksum) ||
+        !agrees(local, local->compressed_size, header->compressed_size) ||
+        !agrees(local, local->size, header->size))
         return "checksum and sizes in its local header are others than in the directory";
     return NULL;
 }
