@@ -13,18 +13,19 @@
 #include "common/fd.h"
 #include "composite-disk/zip-sections.h"
 
-#define VERSION        20                 /* 2.0: deflated data and directories */
-#define MADE_BY        (3 << 8 | VERSION) /* Unix: the attributes have a mode */
-#define FLAG_UTF8      (1U << 11)
-#define DATE           (1U << 5 | 1) /* 1 January 1980, the first that there is */
-#define MODE_SHIFT     16
-#define ALIGNMENT_ID   0xd935
-#define ALIGNMENT_SIZE 6 /* id, size, the alignment */
-#define BUFFER_SIZE    (64U << 10)
-#define RAW_WINDOW     (-MAX_WBITS)
-#define MEMORY_LEVEL   8 /* zlib's default */
-#define PERMISSIONS    07777
-#define RECORDS_FIRST  (64U << 10)
+#define VERSION          20                 /* 2.0: deflated data and directories */
+#define MADE_BY          (3 << 8 | VERSION) /* Unix: the attributes have a mode */
+#define FLAG_UTF8        (1U << 11)
+#define DATE             (1U << 5 | 1) /* 1 January 1980, the first that there is */
+#define MODE_SHIFT       16
+#define ALIGNMENT_ID     0xd935
+#define ALIGNMENT_SIZE   6 /* id, size, the alignment */
+#define ALIGNMENT_STORED 4
+#define BUFFER_SIZE      (64U << 10)
+#define RAW_WINDOW       (-MAX_WBITS)
+#define MEMORY_LEVEL     8 /* zlib's default */
+#define PERMISSIONS      07777
+#define RECORDS_FIRST    (64U << 10)
 
 struct ZipWriter {
     int fd;
@@ -101,16 +102,22 @@ static void put_header(ByteWriter *bytes,
 
 /* --- local headers --- */
 
+static uint32_t alignment_of(const ZipNewEntry *entry)
+{
+    uint32_t least = entry->method == ZIP_STORED ? ALIGNMENT_STORED : 1;
+
+    return entry->alignment > least ? entry->alignment : least;
+}
+
 /* The bytes of an extra field that moves the data to the alignment; 0 when they are there. */
 static size_t size_of_extra(const ZipWriter *writer, const ZipNewEntry *entry)
 {
     uint64_t data = writer->offset + ZIP_LOCAL_SIZE + strlen(entry->name);
+    uint32_t alignment = alignment_of(entry);
 
-    if (entry->alignment <= 1 || data % entry->alignment == 0)
+    if (data % alignment == 0)
         return 0;
-    data += ALIGNMENT_SIZE;
-    return ALIGNMENT_SIZE +
-           (size_t)((entry->alignment - data % entry->alignment) % entry->alignment);
+    return ALIGNMENT_SIZE + (size_t)(-(data + ALIGNMENT_SIZE) % alignment);
 }
 
 static size_t make_local_header(const ZipNewEntry *entry,
@@ -138,7 +145,7 @@ static int put_local_header(ZipWriter *writer,
     if (extra_size > 0) {
         byte_writer_put_le16(&bytes, ALIGNMENT_ID);
         byte_writer_put_le16(&bytes, (uint16_t)(extra_size - 4));
-        byte_writer_put_le16(&bytes, (uint16_t)entry->alignment);
+        byte_writer_put_le16(&bytes, (uint16_t)alignment_of(entry));
         byte_writer_put_zeros(&bytes, extra_size - ALIGNMENT_SIZE);
         assert(byte_writer_finish(&bytes) == 0);
     }

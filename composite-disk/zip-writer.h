@@ -18,8 +18,9 @@ typedef struct ZipNewEntry {
     const char *name; /* as zip_check_name() takes it; a directory's ends with a slash */
     uint16_t mode;    /* permissions; the type comes from the name */
     ZipMethod method;
-    uint32_t alignment; /* of the data, a power of two up to ZIP_ALIGNMENT_MAX; 0 or 1: none. A
-                           guest maps what is stored on a multiple of its page size. */
+    uint32_t alignment; /* of the data, a power of two up to ZIP_ALIGNMENT_MAX; what is stored has
+                           at least 4, as Android wants it. A guest maps what is on a multiple of
+                           its page size. */
 } ZipNewEntry;
 
 typedef struct ZipWriter ZipWriter;

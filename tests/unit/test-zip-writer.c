@@ -75,6 +75,7 @@ static void every_alignment_is_met_wherever_data_would_begin(void **state)
             ByteSource source = made_zip_source(&zip);
             assert_int_equal(zip_reader_new(&source, &reader, NULL), 0);
             assert_int_equal(reader->entries[0].data_offset % alignment, 0);
+            assert_int_equal(reader->entries[0].data_offset % 4, 0);
             assert_memory_equal(zip.data + reader->entries[0].data_offset, "data", 4);
         }
     }
