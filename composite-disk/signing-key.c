@@ -290,6 +290,21 @@ int signing_key_add_certificate(SigningKey *key, const char *common_name, Error 
     return 0;
 }
 
+int signing_key_set_certificate(SigningKey *key, const uint8_t *der, size_t size, Error *error)
+{
+    const uint8_t *end = der;
+    _cleanup_(X509_freep) X509 *certificate =
+        size > 0 && size <= LONG_MAX ? d2i_X509(NULL, &end, (long)size) : NULL;
+
+    int fits = certificate && end == der + size ? X509_check_private_key(certificate, key->key) : 0;
+    ERR_clear_error();
+    if (fits != 1)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "the certificate is of another key");
+    X509_free(key->certificate);
+    key->certificate = TAKE_PTR(certificate);
+    return 0;
+}
+
 int certificate_check_key(const uint8_t *certificate,
                           size_t certificate_size,
                           const uint8_t *public_key,

@@ -32,6 +32,10 @@ int signing_key_load(const char *key_path,
  * without one. @common_name: what it says of whom it is for. Valid for 30 years from now. */
 int signing_key_add_certificate(SigningKey *key, const char *common_name, Error *error);
 
+/* The certificate in DER, for a key that came without one; ERROR_INVALID_ARGUMENT when it is
+ * another key's. */
+int signing_key_set_certificate(SigningKey *key, const uint8_t *der, size_t size, Error *error);
+
 SigningKey *signing_key_free(SigningKey *key);
 DEFINE_CLEANUP(SigningKey, signing_key_free);
 

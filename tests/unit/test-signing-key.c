@@ -212,6 +212,28 @@ static void a_certificate_of_its_own_is_of_the_key(void **state)
     assert_non_null(strstr(error_get_message(&error), "another public key"));
 }
 
+static void a_certificate_is_set_for_its_own_key_only(void **state)
+{
+    const Keys *keys = *state;
+    _cleanup_(signing_key_freep) SigningKey *key = load(keys->ec), *again = load(keys->ec);
+    _cleanup_(signing_key_freep) SigningKey *other = load(keys->ec384);
+    _cleanup_free_ uint8_t *certificate = NULL, *public_key = NULL;
+    size_t size, public_key_size;
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+
+    assert_int_equal(signing_key_add_certificate(key, "somebody", NULL), 0);
+    assert_int_equal(signing_key_encode(key, &certificate, &size, &public_key, &public_key_size),
+                     0);
+    assert_int_equal(signing_key_set_certificate(again, certificate, size, NULL), 0);
+    assert_int_equal(X509_cmp(again->certificate, key->certificate), 0);
+    assert_int_equal(signing_key_set_certificate(other, certificate, size, &error), -EINVAL);
+    assert_non_null(strstr(error_get_message(&error), "another key"));
+    assert_null(other->certificate);
+    assert_int_equal(signing_key_set_certificate(again, certificate, size - 1, NULL), -EINVAL);
+    assert_int_equal(signing_key_set_certificate(again, certificate, 0, NULL), -EINVAL);
+    assert_non_null(again->certificate);
+}
+
 static void a_name_that_is_too_long_for_a_certificate_is_told(void **state)
 {
     _cleanup_(signing_key_freep) SigningKey *key = load(((Keys *)*state)->ec);
@@ -494,6 +516,7 @@ int main(void)
         cmocka_unit_test(weak_and_other_keys_are_refused),
         cmocka_unit_test(a_certificate_of_its_own_is_of_the_key),
         cmocka_unit_test(a_name_that_is_too_long_for_a_certificate_is_told),
+        cmocka_unit_test(a_certificate_is_set_for_its_own_key_only),
         cmocka_unit_test(bytes_behind_a_certificate_and_cut_ones_are_refused),
         cmocka_unit_test(each_algorithm_signs_and_verifies_and_no_other_data),
         cmocka_unit_test(paddings_and_hashes_are_not_taken_for_each_other),
