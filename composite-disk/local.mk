@@ -77,6 +77,7 @@ composite_disk_libs = libcomposite-disk.a libcommon.a $(CRYPTO_LIBS) $(PROTOBUF_
 
 bin_PROGRAMS += programs/composite-disk
 programs_composite_disk_SOURCES = \
+	%D%/tool/key-option.c %D%/tool/key-option.h \
 	%D%/tool/main.c \
 	%D%/tool/partition-argument.c %D%/tool/partition-argument.h \
 	%D%/tool/tool-call.c \

@@ -6,11 +6,9 @@
 #include "common/fd.h"
 #include "composite-disk/apk-signing.h"
 #include "composite-disk/output-file.h"
+#include "composite-disk/tool/key-option.h"
 #include "composite-disk/tool/verbs.h"
 #include "composite-disk/zip-reader.h"
-
-/* The certificate that is made for a key without one. */
-#define COMMON_NAME "composite-disk"
 
 static int add_signature(struct json_object *result, const ApkSignature *signature, Error *error)
 {
@@ -37,22 +35,6 @@ static int check_zip(const ByteSource *zip, Error *error)
 
 /* --- sign --- */
 
-static int load_key(const ToolCall *call, SigningKey **ret_key, Error *error)
-{
-    const char *path = tool_get_option(call, "key"), *certificate = tool_get_option(call, "cert");
-    _cleanup_(signing_key_freep) SigningKey *key = NULL;
-
-    if (!path)
-        return error_set(error, ERROR_INVALID_ARGUMENT, "'--key=FILE' is missing");
-    int r = signing_key_load(path, certificate, &key, error);
-    if (r >= 0 && !certificate)
-        r = signing_key_add_certificate(key, COMMON_NAME, error);
-    if (r < 0)
-        return r;
-    *ret_key = TAKE_PTR(key);
-    return 0;
-}
-
 static int run_sign(ToolCall *call, Error *error)
 {
     const char *path = call->arguments[0], *output = tool_get_option(call, "output");
@@ -62,7 +44,7 @@ static int run_sign(ToolCall *call, Error *error)
     _cleanup_close_ int fd = -EBADF;
     ByteSource apk;
 
-    int r = load_key(call, &key, error);
+    int r = key_option_load(call, &key, error);
     if (r < 0)
         return r;
     r = byte_source_open(path, &apk, error);
