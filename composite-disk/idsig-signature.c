@@ -3,18 +3,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <openssl/err.h>
-#include <string.h>
-
-#include "common/cleanup.h"
-
-DEFINE_CLEANUP(X509, X509_free);
-
-static void free_der(unsigned char **der)
-{
-    OPENSSL_free(*der);
-}
+#include <stdlib.h>
 
 int idsig_signature_prepare(IdsigSignature *signature,
                             const SigningKey *key,
@@ -69,31 +58,6 @@ bool idsig_is_signed(const Idsig *idsig)
     return idsig->signature.size > 0 || idsig->certificate.size > 0 || idsig->public_key.size > 0;
 }
 
-/* That the certificate is DER without a byte behind it, and of this very key. */
-static int check_certificate(const Idsig *idsig, Error *error)
-{
-    const unsigned char *der = idsig->certificate.data;
-    _cleanup_(free_der) unsigned char *public_key = NULL;
-    _cleanup_(X509_freep) X509 *certificate = NULL;
-
-    if (idsig->certificate.size <= LONG_MAX)
-        certificate = d2i_X509(NULL, &der, (long)idsig->certificate.size);
-    if (!certificate || der != idsig->certificate.data + idsig->certificate.size) {
-        ERR_clear_error();
-        return error_set(error, ERROR_IMAGE_INVALID,
-                         "the idsig's certificate of %zu bytes is not one",
-                         idsig->certificate.size);
-    }
-    int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &public_key);
-    if (size < 0 || (size_t)size != idsig->public_key.size ||
-        memcmp(public_key, idsig->public_key.data, idsig->public_key.size) != 0) {
-        ERR_clear_error();
-        return error_set(error, ERROR_IMAGE_INVALID,
-                         "the idsig's public key is not its certificate's");
-    }
-    return 0;
-}
-
 int idsig_signature_verify(const Idsig *idsig, uint64_t apk_size, Error *error)
 {
     const SignatureAlgorithm *algorithm = signature_algorithm_find(idsig->algorithm);
@@ -106,7 +70,8 @@ int idsig_signature_verify(const Idsig *idsig, uint64_t apk_size, Error *error)
                          idsig->algorithm);
     if (idsig_encode_signed_data(idsig, apk_size, &writer) < 0)
         return error_set(error, ERROR_IMAGE_INVALID, "the idsig signs too much");
-    int r = check_certificate(idsig, error);
+    int r = certificate_check_key(idsig->certificate.data, idsig->certificate.size,
+                                  idsig->public_key.data, idsig->public_key.size, error);
     if (r < 0)
         return r;
     return signature_verify(idsig->public_key.data, idsig->public_key.size, algorithm, data,
