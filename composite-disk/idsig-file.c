@@ -207,10 +207,10 @@ int idsig_file_write(const IdsigApk *apk, const IdsigOptions *options, int fd, E
 
 /* --- bringing up to date --- */
 
-static int read_header(const ByteSource *source,
-                       uint8_t header[static IDSIG_HEADER_MAX],
-                       Idsig *ret_idsig,
-                       Error *error)
+int idsig_file_read(const ByteSource *source,
+                    uint8_t header[static IDSIG_HEADER_MAX],
+                    Idsig *ret_idsig,
+                    Error *error)
 {
     size_t size = source->size < IDSIG_HEADER_MAX ? (size_t)source->size : IDSIG_HEADER_MAX;
 
@@ -226,15 +226,10 @@ static bool is_same(ByteReader one, ByteReader other)
     return one.size == other.size && memcmp(one.data, other.data, one.size) == 0;
 }
 
-int idsig_file_is_current(const IdsigApk *apk, const ByteSource *idsig)
+bool idsig_is_current(const Idsig *idsig, const IdsigApk *apk)
 {
-    uint8_t header[IDSIG_HEADER_MAX];
-    Idsig found;
-
-    if (read_header(idsig, header, &found, NULL) < 0 ||
-        idsig_check_tree_size(&found, apk->source.size, NULL) < 0)
-        return 0;
-    return is_same(found.apk_digest, apk->digest);
+    return idsig_check_tree_size(idsig, apk->source.size, NULL) >= 0 &&
+           is_same(idsig->apk_digest, apk->digest);
 }
 
 static int check_files(const IdsigApk *apk, int idsig_fd, Error *error)
@@ -261,16 +256,18 @@ static int check_files(const IdsigApk *apk, int idsig_fd, Error *error)
 int idsig_file_update(
     const IdsigApk *apk, const IdsigOptions *options, int idsig_fd, bool *ret_written, Error *error)
 {
-    ByteSource idsig;
+    uint8_t header[IDSIG_HEADER_MAX];
+    ByteSource source;
+    Idsig idsig;
 
     int r = check_files(apk, idsig_fd, error);
     if (r >= 0)
         r = check_apk(apk, error);
     if (r >= 0)
-        r = byte_source_from_fd(idsig_fd, "idsig", &idsig, error);
+        r = byte_source_from_fd(idsig_fd, "idsig", &source, error);
     if (r < 0)
         return r;
-    if (idsig_file_is_current(apk, &idsig)) {
+    if (idsig_file_read(&source, header, &idsig, NULL) >= 0 && idsig_is_current(&idsig, apk)) {
         *ret_written = false;
         return 0;
     }
@@ -346,7 +343,7 @@ int idsig_file_verify(const IdsigApk *apk,
 
     int r = check_apk(apk, error);
     if (r >= 0)
-        r = read_header(source, header, &idsig, error);
+        r = idsig_file_read(source, header, &idsig, error);
     if (r >= 0)
         r = idsig_check_tree_size(&idsig, apk->source.size, error);
     if (r < 0)

@@ -32,9 +32,15 @@ typedef struct IdsigOptions {
  * error it is empty. While it is written, and if that is cut short, its version is 0. */
 int idsig_file_write(const IdsigApk *apk, const IdsigOptions *options, int fd, Error *error);
 
-/* 1 when @idsig is sound as far as its header, has a tree of the right size, and was made for an
- * APK of the same digest; 0 for any other bytes. */
-int idsig_file_is_current(const IdsigApk *apk, const ByteSource *idsig);
+/* Reads and decodes what is before the tree, and checks that the file ends with it. @ret_idsig
+ * lends from @header. */
+int idsig_file_read(const ByteSource *source,
+                    uint8_t header[static IDSIG_HEADER_MAX],
+                    Idsig *ret_idsig,
+                    Error *error);
+
+/* True when @idsig is for an APK of the same digest, and has a tree of the right size. */
+bool idsig_is_current(const Idsig *idsig, const IdsigApk *apk);
 
 /* idsig_file_write() unless it is current already, which sets @ret_written to false.
  * ERROR_INVALID_- FILE, before anything is touched, for an APK or an @idsig_fd that is no regular

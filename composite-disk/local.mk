@@ -85,6 +85,7 @@ programs_composite_disk_SOURCES = \
 	%D%/tool/tool.h \
 	%D%/tool/verb-apk.c \
 	%D%/tool/verb-disk.c \
+	%D%/tool/verb-idsig.c \
 	%D%/tool/verb-instance.c \
 	%D%/tool/verb-vbmeta-make.c \
 	%D%/tool/verb-vbmeta.c \
