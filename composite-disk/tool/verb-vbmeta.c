@@ -383,7 +383,7 @@ static int run_verify(ToolCall *call, Error *error)
     r = verify_partitions(&verification, error);
     if (r < 0)
         return r;
-    return verification.n_failed > 0 ? error_kind_to_errno(error->kind) : 0;
+    return verification.n_failed > 0 ? -error_kind_to_errno(error->kind) : 0;
 }
 
 const ToolVerb vbmeta_verbs[] = {

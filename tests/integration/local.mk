@@ -15,6 +15,7 @@ integration_tests = \
 	%D%/test-partitions.py \
 	%D%/test-sandbox.py \
 	%D%/test-user-mode.py \
+	%D%/test-vbmeta.py \
 	%D%/test-vmctl.py
 # What these are about, QEMU's versions and the packaged policies, is the same in a build with the
 # sanitizers.
