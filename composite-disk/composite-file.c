@@ -490,12 +490,13 @@ static void remove_old_companions(const Making *making, const CompositeDescripto
 /* The descriptor of the disk that is to be replaced, if it is one. */
 static int read_old(const char *path, CompositeDescriptor **ret_descriptor)
 {
+    _cleanup_close_ int fd = -EBADF;
     ByteSource source = { .fd = -EBADF };
 
     int r = byte_source_open(path, &source, NULL);
     if (r < 0)
         return r;
-    _cleanup_close_ int fd = source.fd;
+    fd = source.fd;
     return composite_descriptor_read(&source, path, ret_descriptor, NULL);
 }
 

@@ -173,13 +173,14 @@ static void add_table(struct json_object *result, const GptTable *table)
 static int add_descriptor(ToolCall *call, const char *path, Error *error)
 {
     _cleanup_(composite_descriptor_freep) CompositeDescriptor *descriptor = NULL;
+    _cleanup_close_ int fd = -EBADF;
     ByteSource source = { .fd = -EBADF };
     ImageFormat format;
 
     int r = byte_source_open(path, &source, error);
     if (r < 0)
         return r;
-    _cleanup_close_ int fd = source.fd;
+    fd = source.fd;
     r = image_format_probe(&source, &format);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot read '%s'", path);
