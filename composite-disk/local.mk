@@ -2,6 +2,7 @@
 # static library; the shared one has what composite-disk.h declares, for other people's programs.
 composite_disk_sources = \
 	%D%/apk-digest.c %D%/apk-digest.h \
+	%D%/apk-idsig.c %D%/apk-idsig.h \
 	%D%/apk-signature.c %D%/apk-signature.h \
 	%D%/apk-signer.c %D%/apk-signer.h \
 	%D%/apk-signing-block.c %D%/apk-signing-block.h \
