@@ -172,6 +172,19 @@ static int on_initialize_writable_partition(void *object, BusCall *call, Error *
     return disk_job_initialize_partition(object, fd, size, type, call, error);
 }
 
+static int on_create_or_update_idsig(void *object, BusCall *call, Error *error)
+{
+    int apk, idsig;
+
+    int r = check_create(bus_call_get_caller(call), error);
+    if (r < 0)
+        return r;
+    if (!dbus_message_get_args(bus_call_get_message(call), NULL, DBUS_TYPE_UNIX_FD, &apk,
+                               DBUS_TYPE_UNIX_FD, &idsig, DBUS_TYPE_INVALID))
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    return disk_job_create_or_update_idsig(object, apk, idsig, call, error);
+}
+
 static int on_get_vm(void *object, BusCall *call, Error *error)
 {
     const char *name, *path;
@@ -323,6 +336,7 @@ static int on_get_capabilities(void *object, BusCall *call, Error *error)
 static const BusMethod methods[] = {
     { "CreateVm", "sa{sh}a{sv}", "o", on_create_vm },
     { "InitializeWritablePartition", "hts", "", on_initialize_writable_partition },
+    { "CreateOrUpdateIdsig", "hh", "", on_create_or_update_idsig },
     { "GetVm", "s", "o", on_get_vm },
     { "ListVms", "b", "a(osssuu)", on_list_vms },
     { "GetCapabilities", "", "a{sv}", on_get_capabilities },

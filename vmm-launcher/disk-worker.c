@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +23,7 @@
 #include "common/fd.h"
 #include "common/seccomp-policy.h"
 #include "common/text.h"
+#include "composite-disk/apk-idsig.h"
 #include "composite-disk/partition-file.h"
 #include "vmm-launcher/box.h"
 #include "vmm-launcher/image-lock.h"
@@ -84,10 +87,24 @@ static int wait_for_map(void *userdata)
 /* The part that sees what is in the files. */
 static int do_job(const Job *job, Error *error)
 {
+    bool written;
+
     if (job->message->type == SUPERVISOR_INITIALIZE_PARTITION)
         return partition_file_initialize(job->fds[0], (PartitionType)job->message->value,
                                          job->message->size, error);
-    return error_set(error, ERROR_NOT_SUPPORTED, "this job is not known");
+    return apk_idsig_update(job->fds[0], job->fds[1], NULL, &written, error);
+}
+
+/* libcrypto reads its configuration and makes its tables when it is first used, which the policy
+ * would not let it do. What an administrator has configured is not for a worker to load. */
+static int prepare_libcrypto(void)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+
+    return OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1 &&
+                   EVP_Digest("", 0, digest, NULL, EVP_sha256(), NULL) == 1
+               ? 0
+               : -EIO;
 }
 
 static _Noreturn void worker_main(Job *job)
@@ -98,7 +115,9 @@ static _Noreturn void worker_main(Job *job)
     BoxStep step = BOX_SESSION;
 
     (void)prctl(PR_SET_NAME, "disk-worker");
-    int r = box_enter(&job->box, job->uid, wait_for_map, job, &step);
+    int r = prepare_libcrypto();
+    if (r >= 0)
+        r = box_enter(&job->box, job->uid, wait_for_map, job, &step);
     if (r < 0)
         finish(job, step, -r, NULL);
     fd_close_all_but(keep, ELEMENTS_OF(keep), -EBADF);
@@ -121,6 +140,18 @@ static int check_partition(Job *job, Error *error)
     if (partition_image_round_size(job->message->size, &job->file_size_max) < 0)
         return error_set(error, ERROR_INVALID_ARGUMENT, "a partition cannot have %ju bytes",
                          (uintmax_t)job->message->size);
+    return 0;
+}
+
+/* How large the idsig gets. */
+static int check_apk(int fd, Job *job, Error *error)
+{
+    MerkleGeometry geometry;
+    struct stat status;
+
+    if (fstat(fd, &status) < 0 || merkle_geometry_init(&geometry, (uint64_t)status.st_size) < 0)
+        return error_set(error, ERROR_INVALID_FILE, "the APK has no size");
+    job->file_size_max = geometry.tree_size + IDSIG_HEADER_MAX;
     return 0;
 }
 
@@ -251,6 +282,8 @@ int disk_worker_run(const TemplateOptions *options,
 
     if (request->job->type == SUPERVISOR_INITIALIZE_PARTITION)
         r = check_partition(&job, error);
+    else
+        r = check_apk(request->fds[0], &job, error);
     if (r >= 0)
         r = take_files(&job, request, locks, error);
     if (r < 0)

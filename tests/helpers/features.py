@@ -2,6 +2,7 @@
 """One VM a feature, so that everything which the VM's processes do for a guest happens once."""
 import os
 import signal
+import subprocess
 import tempfile
 
 import dbus
@@ -59,6 +60,7 @@ class Features:
             self.vmm_told_to_end()
             self.stub_that_stands_still()
             self.partition_images(directory)
+            self.idsig(directory)
             for vm, line in disks:
                 self.ended(vm, 'shutdown')
                 assert vm.wait_for_output_end() == line, vm.output
@@ -101,7 +103,22 @@ class Features:
                     dbus.types.UnixFd(file.fileno()), dbus.UInt64(2 ** 62), 'raw')
                 raise AssertionError('taken')
             except dbus.DBusException as problem:
-                assert 'cannot write' in problem.get_dbus_message(), problem
+                assert 'cannot make' in problem.get_dbus_message(), problem
+
+    def idsig(self, directory):
+        """Of an archive of some megabytes, so that there is work for every thread; and of none."""
+        tool = f'{self.host.build}/programs/composite-disk'
+        with open(f'{directory}/content', 'wb') as file:
+            file.write(os.urandom(8 << 20))
+        for words in (['openssl', 'genpkey', '-algorithm', 'EC', '-pkeyopt',
+                       'ec_paramgen_curve:P-256', '-out', 'key.pem'],
+                      ['zip', '-q', '-0', 'plain.zip', 'content'],
+                      [tool, 'apk', 'sign', '--key=key.pem', '-o', 'a.apk', 'plain.zip']):
+            subprocess.run(words, cwd=directory, check=True, stdout=subprocess.DEVNULL)
+        with open(f'{directory}/a.apk', 'rb') as apk, open(f'{directory}/a.idsig', 'w+b') as idsig:
+            for _ in range(2):  # made, and found to be up to date
+                self.host.manager().CreateOrUpdateIdsig(dbus.types.UnixFd(apk.fileno()),
+                                                        dbus.types.UnixFd(idsig.fileno()))
 
     def begin_guest_that_is_deaf_but_for_acpi(self):
         """Without an initramfs the kernel waits in its panic: nothing hears the power button."""

@@ -10,6 +10,7 @@ integration_tests = \
 	%D%/test-guest-link.py \
 	%D%/test-hostile.py \
 	%D%/test-instance.py \
+	%D%/test-idsig-bus.py \
 	%D%/test-library.py \
 	%D%/test-lifetime.py \
 	%D%/test-partitions.py \
