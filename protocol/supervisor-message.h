@@ -32,7 +32,8 @@ typedef enum SupervisorMessageType {
      * bytes and the PartitionType @value. Answered by ACCEPTED when it is done, or REFUSED; then
      * the connection ends. */
     SUPERVISOR_INITIALIZE_PARTITION = 8,
-    /* The same: makes or renews, in the second file it carries, the idsig of the APK in the first. */
+    /* The same: makes or renews, in the second file it carries, the idsig of the APK in the first.
+     */
     SUPERVISOR_CREATE_IDSIG = 9,
     /* Up. */
     SUPERVISOR_ACCEPTED = 16,  /* the spec is good; events follow */

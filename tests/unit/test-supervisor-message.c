@@ -128,12 +128,8 @@ static void every_truncation_and_a_byte_too_many_are_refused(void **state)
 static void types_of_no_message_are_refused(void **state)
 {
     (void)state;
-    static const uint16_t types[] = { 0,
-                                      SUPERVISOR_CREATE_IDSIG + 1,
-                                      SUPERVISOR_ACCEPTED - 1,
-                                      0x0101,
-                                      SUPERVISOR_CONNECTED + 1,
-                                      UINT16_MAX };
+    static const uint16_t types[] = { 0,      SUPERVISOR_CREATE_IDSIG + 1, SUPERVISOR_ACCEPTED - 1,
+                                      0x0101, SUPERVISOR_CONNECTED + 1,    UINT16_MAX };
     SupervisorMessage decoded;
 
     for (size_t i = 0; i < ELEMENTS_OF(types); i++) {
