@@ -9,8 +9,8 @@ integration_tests = \
 	%D%/test-fleet.py \
 	%D%/test-guest-link.py \
 	%D%/test-hostile.py \
-	%D%/test-instance.py \
 	%D%/test-idsig-bus.py \
+	%D%/test-instance.py \
 	%D%/test-library.py \
 	%D%/test-lifetime.py \
 	%D%/test-partitions.py \
