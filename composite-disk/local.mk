@@ -32,6 +32,8 @@ composite_disk_sources = \
 	%D%/output-file.c %D%/output-file.h \
 	%D%/partition-file.c %D%/partition-file.h \
 	%D%/partition-image.c %D%/partition-image.h \
+	%D%/payload-disk.c %D%/payload-disk.h \
+	%D%/payload-metadata.c %D%/payload-metadata.h \
 	%D%/progress.h \
 	%D%/region-table.c %D%/region-table.h \
 	%D%/signature-algorithm.c %D%/signature-algorithm.h \
@@ -43,7 +45,7 @@ composite_disk_sources = \
 	%D%/zip-writer.c %D%/zip-writer.h
 
 # The code that protoc-c makes of each FILE.proto; the paths in it start at the top of the tree.
-composite_disk_protos = %D%/composite-descriptor.proto
+composite_disk_protos = %D%/composite-descriptor.proto %D%/payload-metadata.proto
 composite_disk_generated = $(composite_disk_protos:.proto=.pb-c.c)
 EXTRA_DIST += $(composite_disk_protos)
 BUILT_SOURCES += $(composite_disk_generated) $(composite_disk_protos:.proto=.pb-c.h)

@@ -142,6 +142,8 @@ composite_disk_unit_tests = \
 	%D%/test-merkle-tree \
 	%D%/test-output-file \
 	%D%/test-partition-image \
+	%D%/test-payload-disk \
+	%D%/test-payload-metadata \
 	%D%/test-region-table \
 	%D%/test-signature-algorithm \
 	%D%/test-signing-key \
@@ -183,6 +185,8 @@ tests_unit_test_merkle_tree_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_output_file_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_output_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=openat,--wrap=fsync
 tests_unit_test_partition_image_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_payload_disk_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_payload_metadata_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_region_table_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_signature_algorithm_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_signing_key_LDADD = $(composite_disk_unit_libs)
