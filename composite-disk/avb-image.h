@@ -10,7 +10,7 @@
 #include "composite-disk/avb-descriptor.h"
 #include "composite-disk/avb-footer.h"
 #include "composite-disk/progress.h"
-#include "composite-disk/vbmeta.h"
+#include "composite-disk/vbmeta-make.h"
 
 #define AVB_IMAGE_ALIGNMENT 4096
 

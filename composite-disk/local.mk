@@ -38,6 +38,8 @@ composite_disk_sources = \
 	%D%/region-table.c %D%/region-table.h \
 	%D%/signature-algorithm.c %D%/signature-algorithm.h \
 	%D%/signing-key.c %D%/signing-key.h \
+	%D%/vbmeta-header.c %D%/vbmeta-header.h \
+	%D%/vbmeta-make.c %D%/vbmeta-make.h \
 	%D%/vbmeta.c %D%/vbmeta.h \
 	%D%/zip-reader.c %D%/zip-reader.h \
 	%D%/zip-sections.c %D%/zip-sections.h \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vbmeta structures of Android Verified Boot 2.0: made, signed, read and verified in memory. What
- * the descriptors in one say is avb-descriptor.h's. Source: AOSP, external/avb: README.md and
- * libavb/avb_vbmeta_image.h, version 1.3; the layout inside the blocks is avbtool's.
+/* vbmeta structures of Android Verified Boot 2.0: read and verified. What the descriptors in one
+ * say is avb-descriptor.h's, and how one is made vbmeta-make.h's. Source: AOSP, external/avb:
+ * README.md and libavb/avb_vbmeta_image.h, version 1.3; the layout inside the blocks is avbtool's.
  *
  *   header (256 bytes)   authentication block        auxiliary block
  *   sizes, offsets ...   hash, signature, zeros      descriptors, public key, its metadata, zeros
@@ -17,7 +17,6 @@
 #include "composite-disk/avb-descriptor.h"
 #include "composite-disk/byte-source.h"
 #include "composite-disk/signature-algorithm.h"
-#include "composite-disk/signing-key.h"
 
 #define VBMETA_HEADER_SIZE       256
 #define VBMETA_BLOCK_ALIGNMENT   64
@@ -64,21 +63,6 @@ int vbmeta_parse(const uint8_t *data, size_t size, Vbmeta *ret_vbmeta, Error *er
  * key is @trusted. 0, or ERROR_IMAGE_INVALID with the first of the reasons that applies: not signed
  * (whatever @trusted), another key, an altered structure, a signature that is not the key's. */
 int vbmeta_verify(const Vbmeta *vbmeta, const AvbBytes *trusted, Error *error);
-
-typedef struct VbmetaContents {
-    const VbmetaAlgorithm *algorithm;
-    const SigningKey *key; /* NULL with the algorithm NONE */
-    AvbBytes descriptors;  /* encoded */
-    uint64_t rollback_index;
-    uint32_t rollback_index_location;
-    uint32_t flags;
-    uint32_t version_minor; /* at least; more if the rest needs it */
-    const char *release;    /* of the program that makes it */
-} VbmetaContents;
-
-/* Makes and signs one. The caller frees *@ret_data. ERROR_INVALID_ARGUMENT names what is too large
- * or does not fit: a key of other than the algorithm's size, a release that is too long. */
-int vbmeta_make(const VbmetaContents *contents, uint8_t **ret_data, size_t *ret_size, Error *error);
 
 /* Reads the structure in an image, where its footer says or, without one, at the beginning, into
  * @ret_data, which the caller frees. @ret_offset: where it is. */

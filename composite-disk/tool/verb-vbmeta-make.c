@@ -19,7 +19,7 @@
 #include "composite-disk/image-copy.h"
 #include "composite-disk/output-file.h"
 #include "composite-disk/tool/verbs.h"
-#include "composite-disk/vbmeta.h"
+#include "composite-disk/vbmeta-make.h"
 #include "config.h"
 
 #define RELEASE        "composite-disk " PACKAGE_VERSION

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Structures that are made, read by offset and altered byte by byte. */
-#include "composite-disk/vbmeta.h"
+#include "composite-disk/vbmeta-make.h"
 
 #include <inttypes.h>
 #include <stdio.h>
