@@ -169,6 +169,28 @@ void text_hex(const uint8_t *bytes, size_t size, char *destination)
     destination[2 * size] = '\0';
 }
 
+static int hex_digit_value(char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    if (digit >= 'a' && digit <= 'f')
+        return digit - 'a' + 10;
+    return digit >= 'A' && digit <= 'F' ? digit - 'A' + 10 : -1;
+}
+
+int text_parse_hex(const char *text, size_t size, uint8_t *ret_bytes)
+{
+    for (size_t i = 0; i < size; i++) {
+        int high = hex_digit_value(text[2 * i]);
+        int low = high < 0 ? -1 : hex_digit_value(text[2 * i + 1]); /* never behind the end */
+
+        if (low < 0)
+            return -EINVAL;
+        ret_bytes[i] = (uint8_t)(high << 4 | low);
+    }
+    return 0;
+}
+
 int text_parse_u64(const char *text, uint64_t max, uint64_t *ret_value)
 {
     uint64_t value = 0;

@@ -28,6 +28,10 @@ size_t text_escape_tail(const char *source, size_t size, char *destination, size
 /* @destination has room for 2 * @size + 1 characters. */
 void text_hex(const uint8_t *bytes, size_t size, char *destination);
 
+/* The bytes that the first 2 * @size characters of @text are in hexadecimal, of either case.
+ * -EINVAL when one of them is no digit, and nothing behind it is read. */
+int text_parse_hex(const char *text, size_t size, uint8_t *ret_bytes);
+
 /* Parses all of @text as a decimal number without sign, space or leading zero (but "0" itself).
  * -EINVAL for anything else, -ERANGE above @max. */
 int text_parse_u64(const char *text, uint64_t max, uint64_t *ret_value);

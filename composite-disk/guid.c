@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "composite-disk/guid.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "common/text.h"
 
 /* Whether a dash stands before the byte of this number. */
 static bool begins_group(unsigned index)
@@ -20,14 +21,6 @@ void guid_to_string(const uint8_t guid[static GUID_SIZE], char ret_text[static G
         at += snprintf(at, 4, begins_group(i) ? "-%02x" : "%02x", guid[i]);
 }
 
-static int digit_value(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    digit = (char)tolower((unsigned char)digit);
-    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
-}
-
 int guid_from_string(const char *text, uint8_t ret_guid[static GUID_SIZE])
 {
     uint8_t guid[GUID_SIZE];
@@ -35,11 +28,8 @@ int guid_from_string(const char *text, uint8_t ret_guid[static GUID_SIZE])
     for (unsigned i = 0; i < GUID_SIZE; i++) {
         if (begins_group(i) && *text++ != '-')
             return -EINVAL;
-        int high = digit_value(text[0]);
-        int low = high < 0 ? -1 : digit_value(text[1]); /* never behind the end */
-        if (low < 0)
+        if (text_parse_hex(text, 1, &guid[i]) < 0)
             return -EINVAL;
-        guid[i] = (uint8_t)(high << 4 | low);
         text += 2;
     }
     if (*text != '\0')

@@ -223,6 +223,21 @@ static void printable_is_what_escaping_makes(void **state)
     assert_false(text_is_printable("", 1));
 }
 
+static void hexadecimal_is_read_as_it_is_written(void **state)
+{
+    (void)state;
+    uint8_t bytes[4] = { 7, 7, 7, 7 };
+    static const char *const wrong[] = { "", "0", "0g", "g0", " 0", "0x", "-1", "00f", "00G0" };
+
+    assert_int_equal(text_parse_hex("000fA0fF", 4, bytes), 0);
+    assert_memory_equal(bytes, "\x00\x0f\xa0\xff", 4);
+    assert_int_equal(text_parse_hex("12zz", 1, bytes), 0); /* only as much as is asked for */
+    assert_int_equal(bytes[0], 0x12);
+    assert_int_equal(text_parse_hex("", 0, bytes), 0);
+    for (size_t i = 0; i < ELEMENTS_OF(wrong); i++)
+        assert_int_equal(text_parse_hex(wrong[i], 2, bytes), -EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +251,7 @@ int main(void)
         cmocka_unit_test(nothing_is_written_where_there_is_no_room),
         cmocka_unit_test(hex_has_two_lower_case_digits_a_byte),
         cmocka_unit_test(decimal_numbers_are_taken_in_one_spelling),
+        cmocka_unit_test(hexadecimal_is_read_as_it_is_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
