@@ -8,5 +8,5 @@ extern const ToolVerb disk_verbs[];
 extern const ToolVerb apk_verbs[];
 extern const ToolVerb idsig_verbs[];
 extern const ToolVerb instance_verbs[];
-extern const ToolVerb vbmeta_make_verbs[];
 extern const ToolVerb vbmeta_verbs[];
+extern const ToolVerb vbmeta_make_verbs[];
