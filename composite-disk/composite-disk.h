@@ -86,6 +86,43 @@ int composite_disk_write(
     CompositeDisk *disk, uint64_t offset, const void *buffer, size_t size, char **ret_message);
 int composite_disk_flush(CompositeDisk *disk, char **ret_message);
 
+/* --- images of partitions --- */
+
+/* Each takes descriptors, which stay the caller's; their file offsets are neither used nor moved.
+ * An input is a regular file or block device open for reading, an output a regular file open for
+ * reading and writing. -EBADMSG is for content that is wrong, and the sentence says in which way.
+ * They hash on all the processors that the process may use, in threads that are gone when they
+ * return. */
+
+/* Makes the file behind @fd a new partition image of @size bytes, rounded up to 4096: of the type
+ * "raw", "android-vm-instance" or "encryptedstore". What cannot be done is refused before the file
+ * is touched; when a later step fails it is empty. */
+int composite_disk_initialize_partition(int fd,
+                                        uint64_t size,
+                                        const char *type,
+                                        char **ret_message);
+
+/* Verifies that the APK is signed with APK Signature Scheme v3, and every byte of its contents.
+ * @ret_certificate_sha256, which may be NULL, is the hash of the signer's certificate: who it is
+ * trusted to be, the caller decides. */
+int composite_disk_verify_apk(int apk_fd, uint8_t ret_certificate_sha256[32], char **ret_message);
+
+/* Makes the file behind @idsig_fd the idsig of the APK, without a signature of its own, unless it
+ * is that already. Takes the APK's word for its digest. When it fails the file is as it was, or
+ * empty. */
+int composite_disk_update_idsig(int apk_fd, int idsig_fd, char **ret_message);
+
+/* Verifies the APK, and all of the idsig against it. */
+int composite_disk_verify_idsig(int apk_fd, int idsig_fd, char **ret_message);
+
+/* Verifies the signature of the vbmeta structure (Android Verified Boot 2.0) at the beginning of
+ * the file, or behind the image in it where a footer says, with the key in @public_key_path, in PEM
+ * or in AVB's form. What the structure tells of images is not looked at. */
+int composite_disk_verify_vbmeta(int fd,
+                                 const char *public_key_path,
+                                 uint64_t *ret_rollback_index,
+                                 char **ret_message);
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus

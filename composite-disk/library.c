@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the shared library offers, on top of the modules that the tool uses. */
 #include <errno.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "composite-disk/apk-idsig.h"
+#include "composite-disk/apk-signature.h"
+#include "composite-disk/avb-public-key.h"
 #include "composite-disk/composite-disk.h"
 #include "composite-disk/composite-file.h"
 #include "composite-disk/composite-image.h"
 #include "composite-disk/gpt-type.h"
+#include "composite-disk/partition-file.h"
+#include "composite-disk/vbmeta.h"
 
 struct CompositeDisk {
     CompositeImage *image;
@@ -189,4 +195,93 @@ int composite_disk_flush(CompositeDisk *disk, char **ret_message)
     Error error = ERROR_INIT;
 
     return finish(composite_image_flush(disk->image, &error), &error, ret_message);
+}
+
+int composite_disk_initialize_partition(int fd, uint64_t size, const char *type, char **ret_message)
+{
+    PartitionType partition_type;
+    Error error = ERROR_INIT;
+
+    int r =
+        partition_type_from_string(type, &partition_type) < 0
+            ? error_set(&error, ERROR_INVALID_ARGUMENT, "there is no type '%s' of partitions", type)
+            : partition_file_initialize(fd, partition_type, size, &error);
+    return finish(r, &error, ret_message);
+}
+
+static int verify_apk(int fd, ByteSource *ret_apk, ApkSignature **ret_signature, Error *error)
+{
+    const ApkVerifyOptions options = { 0 };
+
+    int r = byte_source_from_fd(fd, "the APK", ret_apk, error);
+    return r < 0 ? r : apk_signature_verify(ret_apk, &options, ret_signature, error);
+}
+
+int composite_disk_verify_apk(int apk_fd, uint8_t ret_certificate_sha256[32], char **ret_message)
+{
+    _cleanup_(apk_signature_freep) ApkSignature *signature = NULL;
+    Error error = ERROR_INIT;
+    ByteSource apk;
+
+    int r = verify_apk(apk_fd, &apk, &signature, &error);
+    if (r >= 0 && ret_certificate_sha256 &&
+        EVP_Digest(signature->certificate, signature->certificate_size, ret_certificate_sha256,
+                   NULL, EVP_sha256(), NULL) != 1)
+        r = error_set(&error, ERROR_FAILED, "cannot hash the certificate");
+    return finish(r, &error, ret_message);
+}
+
+int composite_disk_update_idsig(int apk_fd, int idsig_fd, char **ret_message)
+{
+    Error error = ERROR_INIT;
+    bool written;
+
+    return finish(apk_idsig_update(apk_fd, idsig_fd, NULL, &written, &error), &error, ret_message);
+}
+
+int composite_disk_verify_idsig(int apk_fd, int idsig_fd, char **ret_message)
+{
+    _cleanup_(apk_signature_freep) ApkSignature *signature = NULL;
+    const IdsigOptions options = { 0 };
+    Error error = ERROR_INIT;
+    ByteSource apk, idsig;
+    IdsigFacts facts;
+
+    int r = verify_apk(apk_fd, &apk, &signature, &error);
+    if (r >= 0)
+        r = byte_source_from_fd(idsig_fd, "the idsig", &idsig, &error);
+    if (r >= 0) {
+        const IdsigApk described = apk_idsig_describe(&apk, signature);
+        r = idsig_file_verify(&described, &options, &idsig, &facts, &error);
+    }
+    return finish(r, &error, ret_message);
+}
+
+int composite_disk_verify_vbmeta(int fd,
+                                 const char *public_key_path,
+                                 uint64_t *ret_rollback_index,
+                                 char **ret_message)
+{
+    _cleanup_free_ uint8_t *data = NULL;
+    Error error = ERROR_INIT;
+    AvbPublicKey key;
+    ByteSource source;
+    uint64_t offset;
+    Vbmeta vbmeta;
+    size_t size;
+
+    int r = avb_public_key_load(public_key_path, &key, &error);
+    if (r >= 0)
+        r = byte_source_from_fd(fd, "the vbmeta", &source, &error);
+    if (r >= 0)
+        r = vbmeta_load(&source, &data, &size, &offset, &error);
+    if (r >= 0)
+        r = vbmeta_parse(data, size, &vbmeta, &error);
+    if (r >= 0) {
+        const AvbBytes trusted = { key.bytes, key.size };
+        r = vbmeta_verify(&vbmeta, &trusted, &error);
+    }
+    if (r >= 0)
+        *ret_rollback_index = vbmeta.rollback_index;
+    return finish(r, &error, ret_message);
 }

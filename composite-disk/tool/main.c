@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
@@ -54,6 +55,8 @@ static void print_diagnostic(const char *text)
 
 /* --- help --- */
 
+#define OPTION_WIDTH 30 /* a longer option has its help on the next line */
+
 static void print_option(const ToolOption *option)
 {
     char shown[64];
@@ -61,7 +64,9 @@ static void print_option(const ToolOption *option)
     (void)snprintf(shown, sizeof(shown), "%c%c%c --%s%s%s", option->letter ? '-' : ' ',
                    option->letter ? option->letter : ' ', option->letter ? ',' : ' ', option->name,
                    option->value ? "=" : "", option->value ? option->value : "");
-    (void)printf("  %-26s  %s\n", shown, option->help);
+    (void)printf("  %-*s%s%s\n", OPTION_WIDTH, shown,
+                 strlen(shown) < OPTION_WIDTH ? "" : "\n                                ",
+                 option->help);
 }
 
 static const ToolOption common_options[] = {
@@ -78,8 +83,8 @@ static void print_common_options(void)
 
 static void print_verb_help(const ToolVerb *verb)
 {
-    (void)printf("Usage: " PROGRAM " %s [OPTION]... %s\n\n%s.\n\nOptions:\n", verb->name,
-                 verb->arguments, verb->summary);
+    (void)printf("Usage: " PROGRAM " %s [OPTION]... %s\n\n%c%s.\n\nOptions:\n", verb->name,
+                 verb->arguments, toupper((unsigned char)verb->summary[0]), verb->summary + 1);
     for (const ToolOption *option = verb->options; option->name; option++)
         print_option(option);
     print_common_options();
@@ -96,7 +101,7 @@ static void print_help(void)
         "Verbs:");
     for (const ToolVerb *const *table = tool_verb_tables; *table; table++) {
         for (const ToolVerb *verb = *table; verb->name; verb++)
-            (void)printf("  %-18s  %s\n", verb->name, verb->summary);
+            (void)printf("  %-20s  %s\n", verb->name, verb->summary);
     }
     (void)puts("\nOptions (" PROGRAM " VERB --help lists the verb's own):");
     print_common_options();

@@ -19,8 +19,8 @@ static int add_signature(struct json_object *result, const ApkSignature *signatu
         return error_set(error, ERROR_FAILED, "OpenSSL has no SHA-256");
     tool_add_string(result, "scheme", signature->scheme == APK_SCHEME_V2 ? "v2" : "v3");
     tool_add_string(result, "algorithm", signature->algorithm->name);
-    tool_add_hex(result, "certificate_sha256", certificate_hash, sizeof(certificate_hash));
-    tool_add_hex(result, "public_key", signature->public_key, signature->public_key_size);
+    tool_add_hex(result, "certificate-sha256", certificate_hash, sizeof(certificate_hash));
+    tool_add_hex(result, "public-key", signature->public_key, signature->public_key_size);
     tool_add_hex(result, "digest", signature->digest.bytes, signature->digest.size);
     return 0;
 }

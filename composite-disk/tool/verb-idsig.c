@@ -158,7 +158,7 @@ static int run_create(ToolCall *call, Error *error)
     tool_add_string(call->result, "idsig", output);
     tool_add_string(call->result, "state", is_current ? "up to date" : "written");
     tool_add_bool(call->result, "signed", creation.is_signed);
-    tool_add_hex(call->result, "apk_digest", creation.described.digest.data,
+    tool_add_hex(call->result, "apk-digest", creation.described.digest.data,
                  creation.described.digest.size);
     return 0;
 }
@@ -193,9 +193,9 @@ static int run_verify(ToolCall *call, Error *error)
         return r;
     tool_add_string(call->result, "apk", path);
     tool_add_string(call->result, "idsig", idsig_path);
-    tool_add_hex(call->result, "apk_digest", described.digest.data, described.digest.size);
-    tool_add_hex(call->result, "root_hash", facts.root, sizeof(facts.root));
-    tool_add_number(call->result, "tree_size", facts.tree_size);
+    tool_add_hex(call->result, "apk-digest", described.digest.data, described.digest.size);
+    tool_add_hex(call->result, "root-hash", facts.root, sizeof(facts.root));
+    tool_add_number(call->result, "tree-size", facts.tree_size);
     tool_add_bool(call->result, "signed", facts.is_signed);
     if (facts.is_signed)
         tool_add_string(call->result, "algorithm", signature_algorithm_find(facts.algorithm)->name);

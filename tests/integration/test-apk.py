@@ -143,10 +143,10 @@ def test_what_apksigner_signs_with_any_key_is_taken(_suite):
         assert result['scheme'] == 'v3' and result['algorithm'] == KEYS[key], result
         der = subprocess.check_output(['openssl', 'x509', '-in', WORK.path(f'{key}.crt'),
                                        '-outform', 'DER'])
-        assert result['certificate_sha256'] == hashlib.sha256(der).hexdigest(), result
+        assert result['certificate-sha256'] == hashlib.sha256(der).hexdigest(), result
         public = subprocess.check_output(['openssl', 'pkey', '-in', WORK.path(f'{key}.pem'),
                                           '-pubout', '-outform', 'DER'], stderr=subprocess.DEVNULL)
-        assert result['public_key'] == public.hex(), result
+        assert result['public-key'] == public.hex(), result
     all_of(check, KEYS)
 
 
@@ -160,7 +160,7 @@ def test_what_is_signed_here_with_any_key_is_taken_by_apksigner(_suite):
         told = run('apksigner', 'verify', '-v', '--print-certs', '--min-sdk-version', '30',
                    out).stdout
         assert 'v3 scheme (APK Signature Scheme v3): true' in told, told
-        assert f'certificate SHA-256 digest: {result["certificate_sha256"]}' in told, told
+        assert f'certificate SHA-256 digest: {result["certificate-sha256"]}' in told, told
         run('unzip', '-tq', out)
         with zipfile.ZipFile(out) as ours, zipfile.ZipFile(WORK.plain) as plain:
             assert ours.testzip() is None and ours.namelist() == plain.namelist()
@@ -176,11 +176,11 @@ def test_an_apk_is_signed_in_place_and_again_and_without_a_certificate(_suite):
     before = WORK.tool('verify', path)
     result = WORK.tool('sign', '-k', WORK.path('P-384.pem'), path)
     assert WORK.tool('verify', path) == result
-    assert result['public_key'] != before['public_key']
+    assert result['public-key'] != before['public-key']
     size = os.path.getsize(path)
     again = WORK.tool('sign', '-k', WORK.path('P-384.pem'), path)
     assert again['digest'] == result['digest'] and os.path.getsize(path) == size
-    assert again['certificate_sha256'] != result['certificate_sha256']  # each has a number
+    assert again['certificate-sha256'] != result['certificate-sha256']  # each has a number
     run('apksigner', 'verify', '--min-sdk-version', '30', path)
 
 

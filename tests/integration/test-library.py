@@ -14,9 +14,12 @@ PROGRAM = r'''
 #include <composite-disk.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHECK(what)                                        \
     do {                                                   \
@@ -25,6 +28,30 @@ PROGRAM = r'''
             return 1;                                      \
         }                                                  \
     } while (0)
+
+static int use_images(void)
+{
+    int apk = open("a.apk", O_RDONLY), idsig = open("idsig", O_RDWR | O_CREAT, 0600);
+    int vbmeta = open("vbmeta", O_RDONLY), partition = open("part", O_RDWR | O_CREAT, 0600);
+    unsigned char hash[32] = { 0 };
+    uint64_t rollback_index = 0;
+    char magic[8] = "", *message;
+
+    CHECK(composite_disk_verify_apk(apk, hash, NULL) == 0 && (hash[0] || hash[1]));
+    CHECK(composite_disk_update_idsig(apk, idsig, NULL) == 0);
+    CHECK(composite_disk_verify_idsig(apk, idsig, NULL) == 0);
+    CHECK(pwrite(idsig, "x", 1, 4096) == 1);
+    CHECK(composite_disk_verify_idsig(apk, idsig, &message) == -EBADMSG);
+    free(message);
+    CHECK(composite_disk_verify_vbmeta(vbmeta, "rsa.pem", &rollback_index, NULL) == 0);
+    CHECK(rollback_index == 7);
+    CHECK(composite_disk_verify_vbmeta(apk, "rsa.pem", &rollback_index, NULL) == -EBADMSG);
+    CHECK(composite_disk_initialize_partition(partition, 1, "android-vm-instance", NULL) == 0);
+    CHECK(pread(partition, magic, 7, 0) == 7 && strcmp(magic, "Android") == 0);
+    CHECK(composite_disk_initialize_partition(partition, 1, "qcow2", NULL) == -EINVAL);
+    CHECK(composite_disk_initialize_partition(apk, 1, "raw", NULL) == -EBADF);
+    return 0;
+}
 
 int main(void)
 {
@@ -61,7 +88,7 @@ int main(void)
     CHECK(composite_disk_read(disk, composite_disk_get_size(disk), buffer, 1, NULL) == -EBADMSG);
     composite_disk_close(disk);
     composite_disk_close(NULL);
-    return 0;
+    return use_images();
 }
 '''
 
@@ -84,11 +111,16 @@ def test_a_program_of_somebody_else_uses_the_installed_library(suite):
         tool.write('program.c', PROGRAM.encode())
         if suite.sanitized:
             flags += ['-fsanitize=address,undefined']
-        run('cc', '-std=c99', '-Wall', '-Wextra', '-Werror', '-Wno-discarded-qualifiers', '-o',
+        run('cc', '-std=gnu99', '-Wall', '-Wextra', '-Werror', '-Wno-discarded-qualifiers', '-o',
             'program', 'program.c', *flags, cwd=tool.directory)
         run('c++', '-fsyntax-only', '-x', 'c++', f'{root}/usr/include/composite-disk.h')
         for name in 'ab':
             tool.write(name, bytes(8192))
+        tool.write('content', os.urandom(100000))
+        run('openssl', 'genrsa', '-out', 'rsa.pem', '2048', cwd=tool.directory)
+        run('zip', '-q', 'plain.zip', 'content', cwd=tool.directory)
+        tool.ok('apk', 'sign', '--key=rsa.pem', '-o', 'a.apk', 'plain.zip')
+        tool.ok('vbmeta', 'make', '--key=rsa.pem', '--rollback-index=7', '-o', 'vbmeta')
         run('env', f'LD_LIBRARY_PATH={root}/usr/lib', './program', cwd=tool.directory)
         assert tool.read('a')[4092:4096] == b'last'
         exported = set(re.findall(r' T (\w+)', run(
