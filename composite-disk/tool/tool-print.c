@@ -4,8 +4,9 @@
 
 #include "composite-disk/tool/tool.h"
 
-#define INDENT 2
-#define GAP    2
+#define INDENT      2
+#define GAP         2
+#define COLUMNS_MAX 8 /* a row with more is printed as lines */
 
 static const char *value_text(struct json_object *value)
 {
@@ -81,13 +82,36 @@ static void print_list(struct json_object *values)
     }
 }
 
+static void print_members(struct json_object *object, size_t indent);
+
+/* Rows that are too wide for a table, with a line between them. */
+static void print_rows(struct json_object *rows)
+{
+    for (size_t i = 0; i < json_object_array_length(rows); i++) {
+        if (i > 0)
+            (void)putchar('\n');
+        print_members(json_object_array_get_idx(rows, i), INDENT);
+    }
+}
+
+static void print_array(struct json_object *values)
+{
+    struct json_object *first = json_object_array_get_idx(values, 0);
+
+    if (!json_object_is_type(first, json_type_object))
+        print_list(values);
+    else if (json_object_object_length(first) > COLUMNS_MAX)
+        print_rows(values);
+    else
+        print_table(values);
+}
+
 static void print_member(const char *key, struct json_object *value, size_t indent, size_t width)
 {
     pad(indent);
     if (json_object_is_type(value, json_type_object)) {
         (void)printf("%s:\n", key);
-        json_object_object_foreach(value, inner_key, inner)
-            print_member(inner_key, inner, indent + INDENT, 0);
+        print_members(value, indent + INDENT);
     } else if (!json_object_is_type(value, json_type_array)) {
         (void)printf("%s: ", key);
         pad(width > width_of(key) ? width - width_of(key) : 0);
@@ -96,22 +120,24 @@ static void print_member(const char *key, struct json_object *value, size_t inde
         (void)printf("%s: none\n", key);
     } else {
         (void)printf("%s:\n", key);
-        if (json_object_is_type(json_object_array_get_idx(value, 0), json_type_object))
-            print_table(value);
-        else
-            print_list(value);
+        print_array(value);
     }
 }
 
-void tool_print(struct json_object *result)
+static void print_members(struct json_object *object, size_t indent)
 {
     size_t width = 0;
 
-    json_object_object_foreach(result, name, member)
+    json_object_object_foreach(object, name, member)
     {
         if (!json_object_is_type(member, json_type_array) &&
             !json_object_is_type(member, json_type_object))
             width = width_of(name) > width ? width_of(name) : width;
     }
-    json_object_object_foreach(result, key, value) print_member(key, value, 0, width);
+    json_object_object_foreach(object, key, value) print_member(key, value, indent, width);
+}
+
+void tool_print(struct json_object *result)
+{
+    print_members(result, 0);
 }
