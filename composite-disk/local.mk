@@ -18,6 +18,7 @@ composite_disk_sources = \
 	%D%/composite-file.c %D%/composite-file.h \
 	%D%/composite-image.c %D%/composite-image.h \
 	%D%/composite-layout.c %D%/composite-layout.h \
+	%D%/folder.c %D%/folder.h \
 	%D%/gpt-type.c %D%/gpt-type.h \
 	%D%/gpt.c %D%/gpt.h \
 	%D%/guid.c %D%/guid.h \
@@ -93,6 +94,8 @@ programs_composite_disk_SOURCES = \
 	%D%/tool/verb-disk.c \
 	%D%/tool/verb-idsig.c \
 	%D%/tool/verb-instance.c \
+	%D%/tool/verb-payload-metadata.c \
+	%D%/tool/verb-payload.c \
 	%D%/tool/verb-vbmeta-make.c \
 	%D%/tool/verb-vbmeta.c \
 	%D%/tool/verbs.c %D%/tool/verbs.h
