@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "composite-disk/byte-source.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/ckd.h"
 #include "common/fd.h"
 
 ByteSource byte_source_from_memory(const void *data, size_t size)
@@ -94,6 +96,41 @@ int byte_source_slice(const ByteSource *source,
     return 0;
 }
 
+int byte_source_join(const ByteSource *parts, size_t n_parts, ByteSource *ret_source)
+{
+    uint64_t size = 0;
+
+    for (size_t i = 0; i < n_parts; i++) {
+        assert(!parts[i].parts);
+        if (ckd_add(&size, size, parts[i].size) || size > INT64_MAX)
+            return -EFBIG;
+    }
+    *ret_source = (ByteSource){ .fd = -EBADF, .size = size, .parts = parts, .n_parts = n_parts };
+    return 0;
+}
+
+/* Depth one: a part is a file or memory. */
+static int read_parts(const ByteSource *source, uint64_t offset, uint8_t *bytes, size_t size)
+{
+    offset += source->offset;
+    for (size_t i = 0; size > 0; i++) {
+        assert(i < source->n_parts); /* the range was checked against the sum of their sizes */
+        const ByteSource *part = &source->parts[i];
+        if (offset >= part->size) {
+            offset -= part->size;
+            continue;
+        }
+        size_t here = size < part->size - offset ? size : (size_t)(part->size - offset);
+        int r = byte_source_read(part, offset, bytes, here);
+        if (r < 0)
+            return r;
+        bytes += here;
+        size -= here;
+        offset = 0;
+    }
+    return 0;
+}
+
 int byte_source_read(const ByteSource *source, uint64_t offset, void *buffer, size_t size)
 {
     uint8_t *bytes = buffer;
@@ -101,6 +138,8 @@ int byte_source_read(const ByteSource *source, uint64_t offset, void *buffer, si
     int r = check_range(source, offset, size);
     if (r < 0)
         return r;
+    if (source->parts)
+        return read_parts(source, offset, bytes, size);
     if (source->fd < 0) {
         if (size > 0)
             memcpy(buffer, source->memory + offset, size);

@@ -8,12 +8,16 @@
 
 #include "common/error.h"
 
-typedef struct ByteSource {
-    int fd;                /* lent; negative: the bytes are in memory */
-    const uint8_t *memory; /* lent */
-    uint64_t offset;       /* where the first byte is in the file */
-    uint64_t size;         /* at most INT64_MAX, with the offset too */
-} ByteSource;
+typedef struct ByteSource ByteSource;
+
+struct ByteSource {
+    int fd;                  /* lent; negative: the bytes are in memory, or those of parts */
+    const uint8_t *memory;   /* lent */
+    uint64_t offset;         /* where the first byte is in the file */
+    uint64_t size;           /* at most INT64_MAX, with the offset too */
+    const ByteSource *parts; /* lent; one after the other, offset counts over all; NULL: none */
+    size_t n_parts;
+};
 
 ByteSource byte_source_from_memory(const void *data, size_t size);
 
@@ -24,6 +28,10 @@ int byte_source_from_fd(int fd, const char *name, ByteSource *ret_source, Error 
 /* Opens @path, following symbolic links, and never waits for it to open. The caller closes
  * @ret_source->fd. ERROR_INVALID_FILE as above. */
 int byte_source_open(const char *path, ByteSource *ret_source, Error *error);
+
+/* The bytes of @parts, which are not joined themselves, one after the other; -EFBIG when they are
+ * more than INT64_MAX. */
+int byte_source_join(const ByteSource *parts, size_t n_parts, ByteSource *ret_source);
 
 /* @size bytes of @source from @offset on; -EBADMSG when they are not all inside. */
 int byte_source_slice(const ByteSource *source,

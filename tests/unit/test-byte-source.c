@@ -47,6 +47,51 @@ static void memory_and_files_read_alike(void **state)
     assert_reads(&file);
 }
 
+static void parts_that_are_joined_read_as_one(void **state)
+{
+    (void)state;
+    _cleanup_close_ int fd = new_file("xxdefxx");
+    ByteSource parts[] = { byte_source_from_memory("abc", 3),
+                           byte_source_from_memory("", 0),
+                           { 0 },
+                           byte_source_from_memory("gh", 2) };
+    ByteSource file, joined, slice, empty;
+    char buffer[9];
+
+    assert_int_equal(byte_source_from_fd(fd, "it", &file, NULL), 0);
+    assert_int_equal(byte_source_slice(&file, 2, 3, &parts[2]), 0);
+    assert_int_equal(byte_source_join(parts, 4, &joined), 0);
+    assert_reads(&joined);
+    for (size_t start = 0; start <= 8; start++) {
+        for (size_t size = 0; start + size <= 8; size++) {
+            memset(buffer, 0, sizeof(buffer));
+            assert_int_equal(byte_source_slice(&joined, start, size, &slice), 0);
+            assert_int_equal(byte_source_read(&slice, 0, buffer, size), 0);
+            assert_memory_equal(buffer, "abcdefgh" + start, size);
+            assert_int_equal(buffer[size], 0);
+            assert_int_equal(byte_source_read(&slice, 0, buffer, size + 1), -EBADMSG);
+        }
+    }
+    assert_int_equal(ftruncate(fd, 3), 0);
+    assert_int_equal(byte_source_read(&joined, 0, buffer, 8), -EBADMSG);
+    assert_int_equal(byte_source_join(NULL, 0, &empty), 0);
+    assert_int_equal(empty.size, 0);
+}
+
+static void parts_that_are_too_many_bytes_are_not_joined(void **state)
+{
+    (void)state;
+    ByteSource parts[] = { { .fd = 0, .size = INT64_MAX - 1 },
+                           { .fd = 0, .size = 1 },
+                           { .fd = 0, .size = 1 },
+                           { .fd = 0, .size = UINT64_MAX } };
+    ByteSource joined;
+
+    assert_int_equal(byte_source_join(parts, 2, &joined), 0);
+    assert_int_equal(byte_source_join(parts, 3, &joined), -EFBIG);
+    assert_int_equal(byte_source_join(parts + 2, 2, &joined), -EFBIG);
+}
+
 static void slices_of_slices_stay_inside(void **state)
 {
     (void)state;
@@ -115,6 +160,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_and_files_read_alike),
+        cmocka_unit_test(parts_that_are_joined_read_as_one),
+        cmocka_unit_test(parts_that_are_too_many_bytes_are_not_joined),
         cmocka_unit_test(slices_of_slices_stay_inside),
         cmocka_unit_test(a_file_that_shrinks_is_noticed),
         cmocka_unit_test(what_is_no_image_is_named),
