@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Workers take the next chunk until there is none; each chunk's digest has its place in one array,
- * which is hashed at the end. The caller's thread is the first worker and the one that reports. */
+/* Chunks: workers take the next one until there is none; each chunk's digest has its place in one
+ * array, which is hashed at the end. The caller's thread is the first worker and the one that
+ * reports. */
 #include "composite-disk/apk-digest.h"
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
+#include "composite-disk/merkle-builder.h"
 
 #define CHUNK_MARK  0xa5
 #define TOP_MARK    0x5a
@@ -19,6 +21,8 @@
 #define READ_SIZE   (64U << 10)
 #define THREADS_MAX 64
 #define SECTIONS    3
+
+#define VERITY_SALT_SIZE 8
 
 DEFINE_CLEANUP(EVP_MD, EVP_MD_free);
 DEFINE_CLEANUP(EVP_MD_CTX, EVP_MD_CTX_free);
@@ -182,17 +186,50 @@ static int count_chunks(Job *job, Error *error)
     return 0;
 }
 
-int apk_digest_compute(const ApkContent *content,
-                       ContentDigest kind,
-                       unsigned n_threads,
-                       const Progress *progress,
-                       ApkDigest *ret_digest,
-                       Error *error)
+/* The root of a tree with a salt of 8 zeros, and the number of bytes under it. */
+static int compute_verity(const ApkContent *content,
+                          unsigned n_threads,
+                          const Progress *progress,
+                          ApkDigest *ret_digest,
+                          Error *error)
 {
-    if (kind == CONTENT_DIGEST_VERITY_SHA256)
-        return error_set(error, ERROR_NOT_SUPPORTED,
-                         "the signature is over a verity digest, which is not computed here; sign "
-                         "without verity");
+    static const uint8_t salt[VERITY_SALT_SIZE];
+    const ByteSource sections[SECTIONS] = { content->entries, content->directory, content->end };
+    const MerkleOptions options = {
+        .salt = salt,
+        .salt_size = sizeof(salt),
+        .n_threads = n_threads,
+        .progress = progress,
+    };
+    ByteSource all;
+    ApkDigest digest;
+
+    /* A file of one block has no tree here, but one in Android; no signed zip is that small. */
+    if (content->entries.size == 0 || content->entries.size % MERKLE_BLOCK_SIZE != 0)
+        return error_set(error, ERROR_IMAGE_INVALID,
+                         "a signature over a verity digest with a signing block at %ju, which is "
+                         "not a multiple of %d",
+                         (uintmax_t)content->entries.size, MERKLE_BLOCK_SIZE);
+    int r = byte_source_join(sections, SECTIONS, &all);
+    if (r < 0)
+        return error_set_errno(error, ERROR_IMAGE_INVALID, r, "the APK is too large for a digest");
+    r = merkle_tree_build(&all, &options, digest.bytes, error);
+    if (r < 0)
+        return r;
+    ByteWriter writer = byte_writer(digest.bytes + MERKLE_HASH_SIZE, sizeof(uint64_t));
+    byte_writer_put_le64(&writer, all.size);
+    digest.size = MERKLE_HASH_SIZE + writer.size;
+    *ret_digest = digest;
+    return 0;
+}
+
+static int compute_chunked(const ApkContent *content,
+                           ContentDigest kind,
+                           unsigned n_threads,
+                           const Progress *progress,
+                           ApkDigest *ret_digest,
+                           Error *error)
+{
     _cleanup_(EVP_MD_freep) EVP_MD *hash =
         EVP_MD_fetch(NULL, kind == CONTENT_DIGEST_CHUNKED_SHA512 ? "SHA512" : "SHA256", NULL);
     if (!hash)
@@ -219,4 +256,16 @@ int apk_digest_compute(const ApkContent *content,
     progress_report(progress, job.size, job.size);
     *ret_digest = digest;
     return 0;
+}
+
+int apk_digest_compute(const ApkContent *content,
+                       ContentDigest kind,
+                       unsigned n_threads,
+                       const Progress *progress,
+                       ApkDigest *ret_digest,
+                       Error *error)
+{
+    if (kind == CONTENT_DIGEST_VERITY_SHA256)
+        return compute_verity(content, n_threads, progress, ret_digest, error);
+    return compute_chunked(content, kind, n_threads, progress, ret_digest, error);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The digest of an APK's contents that signatures are made over: all but the signing block, in
- * chunks, so that it is hashed on all cores. Source: source.android.com, "APK Signature Scheme v2",
- * "Integrity-protected contents". */
+ * chunks or as a hash tree, so that it is hashed on all cores. Sources: source.android.com, "APK
+ * Signature Scheme v2", "Integrity-protected contents"; AOSP, tools/apksig, VerityTreeBuilder.java.
+ */
 #pragma once
 
 #include <stddef.h>
@@ -28,8 +29,9 @@ typedef struct ApkDigest {
     size_t size;
 } ApkDigest;
 
-/* @kind: one of the chunked ones; ERROR_NOT_SUPPORTED for the other. @n_threads: 0 for one on each
- * CPU that the process may use; all have ended when it returns. @progress may be NULL. */
+/* The verity digest is one only where the signing block begins on a multiple of 4096:
+ * ERROR_IMAGE_INVALID. @n_threads: 0 for one on each CPU that the process may use; all have ended
+ * when it returns. @progress may be NULL. */
 int apk_digest_compute(const ApkContent *content,
                        ContentDigest kind,
                        unsigned n_threads,

@@ -209,10 +209,19 @@ def test_dsa_is_refused_by_name(_suite):
     WORK.refused('key of type DSA; taken are RSA and EC', 'sign', '-k', WORK.path('dsa.pem'), dsa)
 
 
-def test_the_digest_of_verity_is_refused_by_name(_suite):
-    out = WORK.apksigner_sign('P-256', WORK.path('verity.apk'), '--min-sdk-version', '30',
-                              '--verity-enabled', 'true')
-    WORK.refused('over a verity digest', 'verify', out)
+def test_the_digest_of_verity_is_taken_as_well(_suite):
+    def check(key):
+        out = WORK.apksigner_sign(key, WORK.path(f'verity-{key}.apk'), '--min-sdk-version', '30',
+                                  '--verity-enabled', 'true')
+        result = WORK.tool('verify', out)
+        assert result['algorithm'] == f'verity-{KEYS[key]}', result
+        size = struct.pack('<Q', os.path.getsize(out) - directory_offset(read(out)) +
+                           block_offset(read(out)))
+        assert len(result['digest']) == 80 and result['digest'].endswith(size.hex()), result
+        data = bytearray(read(out))
+        data[data.index(b'android:')] ^= 1
+        WORK.refused_bytes('has been changed', data)
+    all_of(check, ['rsa2048', 'P-256'])
 
 
 def test_damage_to_the_zip_has_its_reason(_suite):

@@ -102,12 +102,55 @@ static void assert_refused(const ApkContent *content,
     assert_int_equal(digest.size, 77);
 }
 
-static void the_verity_digest_is_not_supported(void **state)
+static void hash_salted(const uint8_t *block, uint8_t *ret_hash)
 {
-    const ApkContent content = { 0 };
+    uint8_t salted[8 + 4096] = { 0 };
+    size_t size;
+
+    memcpy(salted + 8, block, 4096);
+    assert_int_equal(EVP_Q_digest(NULL, "SHA256", NULL, salted, sizeof(salted), ret_hash, &size),
+                     1);
+}
+
+static void the_verity_digest_is_root_and_size(void **state)
+{
+    uint8_t bytes[4 * 4096] = { 0 }, level[4096] = { 0 }, expected[40] = { 0 };
+    const ApkContent content = {
+        .entries = byte_source_from_memory(bytes, 2 * 4096),
+        .directory = byte_source_from_memory(bytes + 2 * 4096, 4090),
+        .end = byte_source_from_memory(bytes + 2 * 4096 + 4090, 22),
+    };
+    const size_t size = 3 * 4096 + 16;
+    ApkDigest digest;
 
     (void)state;
-    assert_refused(&content, CONTENT_DIGEST_VERITY_SHA256, ERROR_NOT_SUPPORTED, "verity");
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)(i * 2654435761U >> 24);
+    for (size_t i = 0; i < 4; i++)
+        hash_salted(bytes + i * 4096, level + i * 32);
+    hash_salted(level, expected);
+    expected[32] = (uint8_t)size;
+    expected[33] = (uint8_t)(size >> 8);
+    assert_int_equal(
+        apk_digest_compute(&content, CONTENT_DIGEST_VERITY_SHA256, 2, NULL, &digest, NULL), 0);
+    assert_int_equal(digest.size, 40);
+    assert_memory_equal(digest.bytes, expected, 40);
+}
+
+static void a_verity_digest_needs_an_aligned_signing_block(void **state)
+{
+    static const uint8_t bytes[4097];
+    static const size_t sizes[] = { 0, 1, 4095, 4097 };
+
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS_OF(sizes); i++) {
+        const ApkContent content = { .entries = byte_source_from_memory(bytes, sizes[i]),
+                                     .directory = byte_source_from_memory(bytes, 100),
+                                     .end = byte_source_from_memory(bytes, 22) };
+
+        assert_refused(&content, CONTENT_DIGEST_VERITY_SHA256, ERROR_IMAGE_INVALID,
+                       "not a multiple of 4096");
+    }
 }
 
 static void sizes_that_no_zip_has_are_refused_before_they_are_read(void **state)
@@ -188,7 +231,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(digests_are_those_of_the_scheme_with_any_number_of_threads),
-        cmocka_unit_test(the_verity_digest_is_not_supported),
+        cmocka_unit_test(the_verity_digest_is_root_and_size),
+        cmocka_unit_test(a_verity_digest_needs_an_aligned_signing_block),
         cmocka_unit_test(sizes_that_no_zip_has_are_refused_before_they_are_read),
         cmocka_unit_test(a_file_that_became_shorter_is_told),
         cmocka_unit_test(progress_is_told_on_the_callers_thread_up_to_the_end),
