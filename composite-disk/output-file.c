@@ -150,8 +150,10 @@ int output_file_commit_all(OutputFile *const *files, size_t n_files, Error *erro
         int r = give_name(files[i]);
         if (r >= 0)
             continue;
-        for (size_t done = 0; done < i; done++)
-            withdraw(files[done]);
+        for (size_t done = 0; done < i; done++) {
+            if (!files[done]->replace)
+                withdraw(files[done]);
+        }
         return error_set_errno(error, ERROR_FAILED, r, "cannot write '%s'", files[i]->name);
     }
     /* The files are there either way; that their names outlast a power cut is all this is for. */

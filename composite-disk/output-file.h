@@ -29,7 +29,7 @@ int output_file_open(const char *path, bool replace, OutputFile *ret_file, Error
 int output_file_commit(OutputFile *file, Error *error);
 
 /* The same for files that belong together, in this order; all in one directory. With an error none
- * is there, unless it replaces an older one, which only the last may. */
+ * is there, but for those that have replaced an older one. */
 int output_file_commit_all(OutputFile *const *files, size_t n_files, Error *error);
 
 /* Drops the file unless it was committed. */

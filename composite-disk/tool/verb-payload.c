@@ -78,18 +78,13 @@ static int open_outputs(
     return r < 0 ? r : output_file_open(path, true, &outputs->zip, error);
 }
 
-/* Both or none; but an APK that replaced another cannot be taken back. Its old idsig, if it is
- * that, is refused for it. */
-static int commit(Outputs *outputs, bool force, Error *error)
+/* Both or none; but an APK that replaced another stays. The old idsig, if it is still there, is
+ * refused for it. */
+static int commit(Outputs *outputs, Error *error)
 {
-    int r = output_file_commit(&outputs->apk, error);
+    OutputFile *const files[] = { &outputs->apk, &outputs->idsig };
 
-    if (r < 0)
-        return r;
-    r = output_file_commit(&outputs->idsig, error);
-    if (r < 0 && !force)
-        output_file_withdraw(&outputs->apk);
-    return r;
+    return output_file_commit_all(files, ELEMENTS_OF(files), error);
 }
 
 static int write_outputs(const ToolCall *call,
@@ -150,7 +145,7 @@ static int run_create(ToolCall *call, Error *error)
     tool_add_number(call->result, "entries", folder.n_entries);
     r = write_outputs(call, &folder, key, &outputs, &signature, error);
     if (r >= 0)
-        r = commit(&outputs, force, error);
+        r = commit(&outputs, error);
     if (r < 0)
         return r;
     tool_add_string(call->result, "algorithm", signature->algorithm->name);
