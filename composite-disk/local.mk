@@ -100,3 +100,6 @@ programs_composite_disk_SOURCES = \
 	%D%/tool/verb-vbmeta.c \
 	%D%/tool/verbs.c %D%/tool/verbs.h
 programs_composite_disk_LDADD = $(composite_disk_libs) $(JSON_LIBS)
+
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = %D%/completion/composite-disk
