@@ -78,15 +78,6 @@ static int open_outputs(
     return r < 0 ? r : output_file_open(path, true, &outputs->zip, error);
 }
 
-/* Both or none; but an APK that replaced another stays. The old idsig, if it is still there, is
- * refused for it. */
-static int commit(Outputs *outputs, Error *error)
-{
-    OutputFile *const files[] = { &outputs->apk, &outputs->idsig };
-
-    return output_file_commit_all(files, ELEMENTS_OF(files), error);
-}
-
 static int write_outputs(const ToolCall *call,
                          const Folder *folder,
                          const SigningKey *key,
@@ -144,8 +135,9 @@ static int run_create(ToolCall *call, Error *error)
     tool_add_string(call->result, "idsig", idsig_path);
     tool_add_number(call->result, "entries", folder.n_entries);
     r = write_outputs(call, &folder, key, &outputs, &signature, error);
+    /* An old APK that is to be replaced stays if its new idsig, which can be made again, goes. */
     if (r >= 0)
-        r = commit(&outputs, error);
+        r = output_file_commit_all((OutputFile *const[]){ &outputs.idsig, &outputs.apk }, 2, error);
     if (r < 0)
         return r;
     tool_add_string(call->result, "algorithm", signature->algorithm->name);

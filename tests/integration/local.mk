@@ -10,6 +10,7 @@ integration_tests = \
 	%D%/test-guest-link.py \
 	%D%/test-hostile.py \
 	%D%/test-idsig-bus.py \
+	%D%/test-idsig.py \
 	%D%/test-instance.py \
 	%D%/test-library.py \
 	%D%/test-lifetime.py \
@@ -31,8 +32,13 @@ endif
 EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/backports.py tests/helpers/features.py \
 	tests/helpers/harness.py tests/helpers/policies.py tests/helpers/tool.py
 
+# Hash trees of any file.
+EXTRA_PROGRAMS = programs/hash-tree
+programs_hash_tree_SOURCES = tests/helpers/hash-tree.c
+programs_hash_tree_LDADD = $(composite_disk_libs)
+
 # The payload of the tests, static like every guest program.
-EXTRA_PROGRAMS = programs/payloads/probe
+EXTRA_PROGRAMS += programs/payloads/probe
 programs_payloads_probe_SOURCES = tests/payloads/probe.c guest/payload-api.c guest/payload-api.h
 programs_payloads_probe_CPPFLAGS = $(guest_cppflags)
 programs_payloads_probe_CFLAGS = $(guest_cflags)
@@ -42,5 +48,5 @@ programs_payloads_probe_LDADD =
 if INTEGRATION_TESTS
 TESTS += $(integration_tests)
 check_DATA += guest-image.stamp
-check_PROGRAMS += programs/payloads/probe
+check_PROGRAMS += programs/hash-tree programs/payloads/probe
 endif

@@ -460,7 +460,7 @@ static void each_field_of_a_signed_idsig_is_checked(void **state)
         { 0x15, "signature is not one of this data" }, /* the root */
         { find_string(good, 0), "another APK" },
         { find_string(good, 1), "not one certificate" },
-        { find_string(good, 1) + 100, "signature is not one of this data" },
+        { find_string(good, 2) - 5, "signature is not one of this data" },
         { find_string(good, 3) + 40, "public key" },
         { find_string(good, 4) - 8, "signature" }, /* the algorithm: 0x200 */
         { find_string(good, 4) + 20, "signature" },
