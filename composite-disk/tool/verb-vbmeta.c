@@ -298,28 +298,39 @@ static int verify_partitions(Verification *verification, Error *error)
     return r;
 }
 
-/* An image that was given for nothing would pass unseen. */
-static int check_images_are_described(const ToolCall *call, const Vbmeta *vbmeta, Error *error)
+static int check_is_described(const Vbmeta *vbmeta, AvbBytes name, Error *error)
+{
+    AvbDescriptorCursor cursor = avb_descriptor_cursor(vbmeta->descriptors);
+    AvbDescriptor descriptor;
+    int r;
+
+    while ((r = avb_descriptor_next(&cursor, &descriptor, error)) > 0) {
+        if (avb_bytes_equal(avb_descriptor_get_partition(&descriptor), name))
+            return 0;
+    }
+    if (r < 0)
+        return r;
+    return error_set(error, ERROR_IMAGE_INVALID,
+                     "the vbmeta structure says nothing of a partition '%.*s'", (int)name.size,
+                     (const char *)name.data);
+}
+
+/* An image that was given for nothing, or beside another, would pass unseen. */
+static int check_images(const ToolCall *call, const Vbmeta *vbmeta, Error *error)
 {
     for (size_t i = 1; i < call->n_arguments; i++) {
-        AvbDescriptorCursor cursor = avb_descriptor_cursor(vbmeta->descriptors);
         const char *argument = call->arguments[i], *equals = strchr(argument, '=');
-        AvbDescriptor descriptor;
-        bool found = false;
-        int r;
 
         if (!equals || equals == argument || equals[1] == '\0')
             return error_set(error, ERROR_INVALID_ARGUMENT, "'%s' is not PARTITION=IMAGE",
                              argument);
-        AvbBytes given = { (const uint8_t *)argument, (size_t)(equals - argument) };
-        while ((r = avb_descriptor_next(&cursor, &descriptor, error)) > 0)
-            found |= avb_bytes_equal(avb_descriptor_get_partition(&descriptor), given);
+        AvbBytes name = { (const uint8_t *)argument, (size_t)(equals - argument) };
+        if (find_given_image(call, name) != equals + 1)
+            return error_set(error, ERROR_INVALID_ARGUMENT,
+                             "two images are given for partition '%.*s'", (int)name.size, argument);
+        int r = check_is_described(vbmeta, name, error);
         if (r < 0)
             return r;
-        if (!found)
-            return error_set(error, ERROR_IMAGE_INVALID,
-                             "the vbmeta structure says nothing of a partition '%.*s'",
-                             (int)given.size, argument);
     }
     return 0;
 }
@@ -371,7 +382,7 @@ static int run_verify(ToolCall *call, Error *error)
     if (r >= 0)
         r = verify_structure(call, &file.vbmeta, error);
     if (r >= 0)
-        r = check_images_are_described(call, &file.vbmeta, error);
+        r = check_images(call, &file.vbmeta, error);
     if (r < 0)
         return r;
     tool_add_string(call->result, "file", call->arguments[0]);

@@ -371,6 +371,8 @@ def test_each_image_has_its_own_verdict(tool):
     assert 'signed with another key' in results[0] and "'boot' was altered" in results[1]
     assert results[2] == 'verified' and "'root' has" in results[3], results
     tool.refuses("nothing of a partition 'other'", 'verify', 'vbmeta', 'other=boot')
+    tool.refuses("two images are given for partition 'boot'", 'verify', 'vbmeta', 'boot=boot',
+                 'boot=init', status=2)
     tool.refuses("'boot' is not PARTITION=IMAGE", 'verify', 'vbmeta', 'boot', status=2)
     tool.refuses("No such file", 'verify', 'vbmeta', 'boot=none')
 
