@@ -158,7 +158,7 @@ static int write_tree(Work *work, Error *error)
 static int write_vbmeta(Work *work, size_t expected_size, Error *error)
 {
     _cleanup_free_ uint8_t *data = NULL;
-    size_t size;
+    size_t size = 0;
 
     int r = make_vbmeta(work, &data, &size, error);
     if (r < 0)
