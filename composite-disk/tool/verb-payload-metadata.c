@@ -99,7 +99,7 @@ static void add_apexes(struct json_object *result, const PayloadMetadata *metada
         tool_add_string(row, "name", apex->name);
         tool_add_string(row, "partition", apex->partition);
         tool_add_bool(row, "factory", apex->is_factory);
-        tool_add_number(row, "last_update", apex->last_update_seconds);
+        tool_add_number(row, "last-update", apex->last_update_seconds);
         (void)json_object_array_add(apexes, row);
     }
 }
@@ -116,13 +116,13 @@ static int run_info(ToolCall *call, Error *error)
     if (r < 0)
         return r;
     tool_add_string(call->result, "apk", metadata->apk_name);
-    tool_add_string(call->result, "apk_partition", metadata->apk_partition);
-    tool_add_string(call->result, "idsig_partition", metadata->idsig_partition);
+    tool_add_string(call->result, "apk-partition", metadata->apk_partition);
+    tool_add_string(call->result, "idsig-partition", metadata->idsig_partition);
     if (metadata->config_path) {
         tool_add_string(call->result, "config", metadata->config_path);
     } else {
         tool_add_string(call->result, "binary", metadata->binary);
-        tool_add_number(call->result, "extra_apks", metadata->n_extra_apks);
+        tool_add_number(call->result, "extra-apks", metadata->n_extra_apks);
     }
     add_apexes(call->result, metadata);
     return 0;

@@ -141,7 +141,7 @@ static int run_create(ToolCall *call, Error *error)
     if (r < 0)
         return r;
     tool_add_string(call->result, "algorithm", signature->algorithm->name);
-    tool_add_hex(call->result, "apk_digest", signature->digest.bytes, signature->digest.size);
+    tool_add_hex(call->result, "apk-digest", signature->digest.bytes, signature->digest.size);
     return 0;
 }
 

@@ -138,18 +138,18 @@ def test_idsigs_of_apksigner_are_taken_and_ours_by_it(tool):
     make_apk(tool)
     theirs = tool.json('idsig', 'verify', 'a.apk', 'theirs.idsig')
     assert theirs['signed'] and theirs['algorithm'] == 'ecdsa-sha256', theirs
-    assert theirs['root_hash'] == fsverity(tool, 'a.apk')[0]
+    assert theirs['root-hash'] == fsverity(tool, 'a.apk')[0]
     assert tree_of(tool.read('theirs.idsig')) == tool.read('fs.tree')
 
     ours = tool.json('idsig', 'create', 'a.apk')
     assert ours['state'] == 'written' and not ours['signed'], ours
     assert tree_of(tool.read('a.apk.idsig')) == tool.read('fs.tree')
     verified = tool.json('idsig', 'verify', 'a.apk')
-    assert verified['root_hash'] == theirs['root_hash'] and not verified['signed'], verified
+    assert verified['root-hash'] == theirs['root-hash'] and not verified['signed'], verified
 
     for _ in range(3):  # signatures of different sizes
         ours = tool.json('idsig', 'create', '--key=key.pem', '-f', 'a.apk')
-        assert ours['signed'] and ours['apk_digest'] == theirs['apk_digest'], ours
+        assert ours['signed'] and ours['apk-digest'] == theirs['apk-digest'], ours
         apksigner_verifies(tool, 'a.apk', 'a.apk.idsig')
         assert tool.json('idsig', 'verify', 'a.apk')['signed']
     assert tree_of(tool.read('a.apk.idsig')) == tool.read('fs.tree')
@@ -357,7 +357,7 @@ def test_metadata_is_what_protoc_reads_and_writes(tool):
     assert [apex['name'] for apex in info['apexes']] == apexes, info
     tool.ok('payload', 'metadata', 'program', '--binary=main.so', '--extra-apks=2')
     info = tool.json('payload', 'info', 'program')
-    assert (info['binary'], info['extra_apks'], info['apexes']) == ('main.so', 2, []), info
+    assert (info['binary'], info['extra-apks'], info['apexes']) == ('main.so', 2, []), info
 
     tool.write('bad', struct.pack('>i', 2) + b'\x08\x02')
     tool.refuses('version 2; only 1', 'payload', 'info', 'bad')
