@@ -9,14 +9,16 @@ programs_guest_up_LDADD =
 programs_bus_calls_SOURCES = %D%/bus-calls.c
 programs_bus_calls_LDADD = $(DBUS_LIBS)
 
-EXTRA_DIST += %D%/bench.py %D%/composite.py %D%/sandbox.py
+EXTRA_DIST += %D%/bench.py %D%/composite.py %D%/merkle.py %D%/sandbox.py
 BENCH_FLAGS =
 COMPOSITE_BENCH_FLAGS =
+MERKLE_BENCH_FLAGS =
 SANDBOX_BENCH_FLAGS =
 
 .PHONY: bench
-bench: all guest-image.stamp programs/guest-up programs/bus-calls programs/payloads/probe \
-	programs/vmm-launcher-for-tests
+bench: all guest-image.stamp programs/guest-up programs/bus-calls programs/hash-tree \
+	programs/payloads/probe programs/vmm-launcher-for-tests
 	$(srcdir)/tests/bench/composite.py $(abs_builddir) $(COMPOSITE_BENCH_FLAGS)
+	$(srcdir)/tests/bench/merkle.py $(abs_builddir) $(MERKLE_BENCH_FLAGS)
 	$(srcdir)/tests/bench/sandbox.py $(abs_builddir) $(SANDBOX_BENCH_FLAGS)
 	$(srcdir)/tests/bench/bench.py $(abs_builddir) $(BENCH_FLAGS)
