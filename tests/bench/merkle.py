@@ -75,8 +75,8 @@ def check_trees(directory, names):
 
 
 def measure_ceiling():
-    said = subprocess.run(['openssl', 'speed', '-mr', '-evp', 'sha256', '-bytes', '4096', '-seconds',
-                           '1'], capture_output=True, text=True, check=True).stdout
+    command = 'openssl speed -mr -evp sha256 -bytes 4096 -seconds 1'.split()
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return float(re.search(r'^\+F:\d+:[^:]+:([\d.]+)', said, re.MULTILINE).group(1))
 
 

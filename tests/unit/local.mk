@@ -132,6 +132,7 @@ composite_disk_unit_tests = \
 	%D%/test-composite-descriptor \
 	%D%/test-composite-image \
 	%D%/test-composite-layout \
+	%D%/test-folder \
 	%D%/test-gpt \
 	%D%/test-guid \
 	%D%/test-idsig \
@@ -169,6 +170,7 @@ tests_unit_test_byte_source_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_composite_descriptor_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_composite_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_composite_layout_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_folder_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_gpt_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_guid_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_idsig_LDADD = $(composite_disk_unit_libs)
