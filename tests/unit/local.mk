@@ -182,7 +182,8 @@ tests_unit_test_image_copy_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=copy_file_range
 tests_unit_test_instance_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_instance_image_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=fsync
 tests_unit_test_merkle_builder_LDADD = $(composite_disk_unit_libs)
-tests_unit_test_merkle_builder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_create
+tests_unit_test_merkle_builder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_create \
+	-Wl,--wrap=pthread_cond_wait,--wrap=byte_source_read
 tests_unit_test_merkle_tree_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_output_file_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_output_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=openat,--wrap=fsync

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -37,6 +38,49 @@ int __wrap_pthread_create(pthread_t *thread,
         return EAGAIN;
     n_threads_made++;
     return __real_pthread_create(thread, attributes, start, argument);
+}
+
+/* While it is on, the one who reads the first byte waits until another worker waits in turn, or
+ * reads what it should not yet. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_on, is_waiting, is_beyond;
+    uint64_t end; /* of what may be read without the first unit */
+} stall = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+int __real_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex);
+int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex);
+int __real_byte_source_read(const ByteSource *source, uint64_t offset, void *buffer, size_t size);
+int __wrap_byte_source_read(const ByteSource *source, uint64_t offset, void *buffer, size_t size);
+
+static void set_stall(bool *what)
+{
+    (void)pthread_mutex_lock(&stall.lock);
+    *what = true;
+    (void)pthread_cond_broadcast(&stall.changed);
+    (void)pthread_mutex_unlock(&stall.lock);
+}
+
+int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
+{
+    if (stall.is_on)
+        set_stall(&stall.is_waiting);
+    return __real_pthread_cond_wait(condition, mutex);
+}
+
+int __wrap_byte_source_read(const ByteSource *source, uint64_t offset, void *buffer, size_t size)
+{
+    if (stall.is_on && offset == 0) {
+        (void)pthread_mutex_lock(&stall.lock);
+        while (!stall.is_waiting && !stall.is_beyond)
+            (void)__real_pthread_cond_wait(&stall.changed, &stall.lock);
+        __atomic_store_n(&stall.end, UINT64_MAX, __ATOMIC_SEQ_CST);
+        (void)pthread_mutex_unlock(&stall.lock);
+    } else if (stall.is_on && offset >= __atomic_load_n(&stall.end, __ATOMIC_SEQ_CST)) {
+        set_stall(&stall.is_beyond);
+    }
+    return __real_byte_source_read(source, offset, buffer, size);
 }
 
 static size_t pad(size_t size)
@@ -222,6 +266,19 @@ static void threads_that_cannot_be_made_are_not_needed(void **state)
     n_threads_allowed = UINT32_MAX;
 }
 
+static void nobody_runs_further_ahead_of_the_slowest_than_there_is_room(void **state)
+{
+    const unsigned n_threads = 2, units_per_thread = 4;
+
+    (void)state;
+    stall.end = (uint64_t)(n_threads * units_per_thread) << 20;
+    stall.is_on = true;
+    check_tree(12 << 20, n_threads, 0);
+    stall.is_on = false;
+    assert_true(stall.is_waiting);
+    assert_false(stall.is_beyond);
+}
+
 static void the_root_of_nothing_is_zeros(void **state)
 {
     static const uint8_t zeros[32];
@@ -351,6 +408,7 @@ int main(void)
         cmocka_unit_test(the_salt_is_hashed_before_each_block),
         cmocka_unit_test(one_thread_is_the_callers),
         cmocka_unit_test(threads_that_cannot_be_made_are_not_needed),
+        cmocka_unit_test(nobody_runs_further_ahead_of_the_slowest_than_there_is_room),
         cmocka_unit_test(the_root_of_nothing_is_zeros),
         cmocka_unit_test(a_tree_that_cannot_be_written_ends_the_work_at_any_place),
         cmocka_unit_test(a_file_that_becomes_shorter_is_told),
