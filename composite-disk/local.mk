@@ -94,6 +94,7 @@ programs_composite_disk_SOURCES = \
 	%D%/tool/verb-disk.c \
 	%D%/tool/verb-idsig.c \
 	%D%/tool/verb-instance.c \
+	%D%/tool/verb-payload-disk.c \
 	%D%/tool/verb-payload-metadata.c \
 	%D%/tool/verb-payload.c \
 	%D%/tool/verb-vbmeta-make.c \

@@ -134,11 +134,11 @@ static int give_name(OutputFile *file)
     return 0;
 }
 
-static void withdraw(const OutputFile *file)
+void output_file_withdraw(const OutputFile *file)
 {
     struct stat ours, there;
 
-    if (fstat(file->fd, &ours) == 0 &&
+    if (!file->replace && fstat(file->fd, &ours) == 0 &&
         fstatat(file->directory_fd, file->name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
         ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
         (void)unlinkat(file->directory_fd, file->name, 0); /* the error is another's to tell */
@@ -150,10 +150,8 @@ int output_file_commit_all(OutputFile *const *files, size_t n_files, Error *erro
         int r = give_name(files[i]);
         if (r >= 0)
             continue;
-        for (size_t done = 0; done < i; done++) {
-            if (!files[done]->replace)
-                withdraw(files[done]);
-        }
+        for (size_t done = 0; done < i; done++)
+            output_file_withdraw(files[done]);
         return error_set_errno(error, ERROR_FAILED, r, "cannot write '%s'", files[i]->name);
     }
     /* The files are there either way; that their names outlast a power cut is all this is for. */

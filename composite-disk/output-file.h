@@ -32,5 +32,9 @@ int output_file_commit(OutputFile *file, Error *error);
  * is there, but for those that have replaced an older one. */
 int output_file_commit_all(OutputFile *const *files, size_t n_files, Error *error);
 
+/* Takes back what output_file_commit() did, for a file that belongs to another one which could not
+ * be made; not where it has replaced an older one. */
+void output_file_withdraw(const OutputFile *file);
+
 /* Drops the file unless it was committed. */
 void output_file_deinit(OutputFile *file);

@@ -367,5 +367,40 @@ def test_metadata_is_what_protoc_reads_and_writes(tool):
                  status=2)
 
 
+@with_tool
+def test_a_payload_disk_has_what_a_guest_looks_for(tool):
+    make_key(tool)
+    for name in ('app', 'extra0', 'extra1'):
+        os.mkdir(tool.path(name))
+        tool.write(f'{name}/file', os.urandom(10000))
+        tool.ok('payload', 'create', '--key=key.pem', '-o', f'{name}.apk', name)
+    tool.write('os.apex', os.urandom(5000))
+    words = ['payload', 'disk', '--binary=main.so', '--extra-apk=extra0.apk',
+             '--extra-apk=extra1.apk', '--apex=com.android.os:os.apex', 'app.apk']
+    tool.refuses("needs '-o DISK'", *words, status=2)
+    tool.ok(*words, '-o', 'd.img')
+    assert tool.json('check', 'd.img')['problems'] == []
+    partitions = [row['label'] for row in tool.json('info', 'd.img')['partitions']]
+    assert partitions == ['payload-metadata', 'microdroid-apex-0', 'microdroid-apk',
+                          'microdroid-apk-idsig', 'extra-apk-0', 'extra-idsig-0', 'extra-apk-1',
+                          'extra-idsig-1'], partitions
+    for label, file in (('microdroid-apk', 'app.apk'), ('extra-apk-1', 'extra1.apk'),
+                        ('extra-idsig-0', 'extra0.apk.idsig'), ('microdroid-apex-0', 'os.apex')):
+        tool.ok('extract', '-f', '-o', 'part', 'd.img', label)
+        data = tool.read(file)
+        assert tool.read('part')[:len(data)] == data, label
+    tool.ok('extract', '-f', '-o', 'part', 'd.img', 'payload-metadata')
+    info = tool.json('payload', 'info', 'part')
+    assert (info['binary'], info['extra-apks']) == ('main.so', 2), info
+    assert info['apexes'][0]['name'] == 'com.android.os'
+    tool.ok('extract', '-f', '-o', 'part', 'd.img', 'microdroid-apk')
+    tool.ok('apk', 'verify', '--padded', 'part')
+    tool.refuses('File exists', *words, '-o', 'd.img')
+    os.unlink(tool.path('extra1.apk.idsig'))
+    tool.refuses("cannot open 'extra1.apk.idsig'", *words, '-o', 'e.img')
+    tool.refuses("takes NAME:FILE, not 'os.apex'", 'payload', 'disk', '--config=/a', '-o', 'e.img',
+                 '--apex=os.apex', 'app.apk', status=2)
+
+
 if __name__ == '__main__':
     sys.exit(Suite().run(sys.modules[__name__]))
