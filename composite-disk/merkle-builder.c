@@ -358,6 +358,7 @@ static int build(Builder *builder)
     Worker workers[MERKLE_THREADS_MAX] = { 0 };
     int r = 0;
 
+    assert(n_workers > 0);
     builder->n_window = n_workers * WINDOW_PER_WORKER;
     builder->window = calloc(builder->n_window, sizeof(*builder->window));
     if (!builder->window)

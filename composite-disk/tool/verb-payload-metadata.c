@@ -108,7 +108,7 @@ static int run_info(ToolCall *call, Error *error)
 {
     _cleanup_(payload_metadata_freep) PayloadMetadata *metadata = NULL;
     _cleanup_free_ uint8_t *bytes = NULL;
-    size_t size;
+    size_t size = 0;
 
     int r = read_all(call->arguments[0], &bytes, &size, error);
     if (r >= 0)
