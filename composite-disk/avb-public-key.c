@@ -18,7 +18,6 @@
 #include "composite-disk/signing-key.h"
 
 #define PUBLIC_EXPONENT 65537
-#define KEY_FILE_MAX    (64U << 10)
 #define WORD_BITS       32
 
 DEFINE_CLEANUP(EVP_PKEY, EVP_PKEY_free);
@@ -166,36 +165,12 @@ int avb_public_key_to_der(
 
 /* --- from a file --- */
 
-static int load_file(const char *path, char **ret_data, size_t *ret_size, Error *error)
-{
-    _cleanup_close_ int fd = -EBADF;
-    ByteSource source;
-
-    int r = byte_source_open(path, &source, error);
-    if (r < 0)
-        return r;
-    fd = source.fd;
-    if (source.size == 0 || source.size > KEY_FILE_MAX)
-        return error_set(error, ERROR_INVALID_FILE,
-                         "'%s' has %ju bytes; a file of keys has 1 to %u", path,
-                         (uintmax_t)source.size, KEY_FILE_MAX);
-    _cleanup_free_ char *data = calloc(1, (size_t)source.size + 1); /* ended by a NUL */
-    if (!data)
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    r = byte_source_read(&source, 0, data, (size_t)source.size);
-    if (r < 0)
-        return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot read '%s'", path);
-    *ret_data = TAKE_PTR(data);
-    *ret_size = (size_t)source.size;
-    return 0;
-}
-
-static int take_avb_form(const char *data, size_t size, AvbPublicKey *ret_key, Error *error)
+static int take_avb_form(const uint8_t *data, size_t size, AvbPublicKey *ret_key, Error *error)
 {
     _cleanup_free_ uint8_t *der = NULL;
     size_t der_size;
 
-    int r = avb_public_key_to_der((const uint8_t *)data, size, &der, &der_size, error);
+    int r = avb_public_key_to_der(data, size, &der, &der_size, error);
     if (r < 0)
         return r;
     memcpy(ret_key->bytes, data, size);
@@ -205,20 +180,20 @@ static int take_avb_form(const char *data, size_t size, AvbPublicKey *ret_key, E
 
 int avb_public_key_load(const char *path, AvbPublicKey *ret_key, Error *error)
 {
-    _cleanup_free_ char *data = NULL;
+    _cleanup_free_ uint8_t *data = NULL;
     _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
     _cleanup_(signing_key_freep) SigningKey *private_key = NULL;
     size_t size = 0;
 
-    int r = load_file(path, &data, &size, error);
+    int r = signing_key_read_file(path, &data, &size, error);
     if (r < 0)
         return r;
-    if (strstr(data, "PRIVATE KEY-----")) {
+    if (strstr((const char *)data, "PRIVATE KEY-----")) {
         OPENSSL_cleanse(data, size);
         r = signing_key_load(path, NULL, &private_key, error);
         return r < 0 ? r : avb_public_key_from_key(private_key->key, ret_key, error);
     }
-    if (!strstr(data, "-----BEGIN "))
+    if (!strstr((const char *)data, "-----BEGIN "))
         return take_avb_form(data, size, ret_key, error);
 
     _cleanup_(BIO_freep) BIO *bio = BIO_new_mem_buf(data, (int)size);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -156,5 +157,25 @@ int byte_source_read(const ByteSource *source, uint64_t offset, void *buffer, si
         offset += (uint64_t)n;
         size -= (size_t)n;
     }
+    return 0;
+}
+
+int byte_source_read_all(const ByteSource *source, size_t max, uint8_t **ret_bytes)
+{
+    if (source->size > max)
+        return -EFBIG;
+
+    size_t size = (size_t)source->size;
+    uint8_t *bytes = malloc(size + 1);
+    if (!bytes)
+        return -ENOMEM;
+    int r = byte_source_read(source, 0, bytes, size);
+    if (r < 0) {
+        explicit_bzero(bytes, size); /* it may be half a key */
+        free(bytes);
+        return r;
+    }
+    bytes[size] = '\0';
+    *ret_bytes = bytes;
     return 0;
 }

@@ -42,3 +42,7 @@ int byte_source_slice(const ByteSource *source,
 /* Reads exactly @size bytes at @offset; -EBADMSG when they are not all inside, or when the file has
  * become shorter. */
 int byte_source_read(const ByteSource *source, uint64_t offset, void *buffer, size_t size);
+
+/* All the bytes, with a NUL behind them, which the caller frees; -EFBIG when they are more than
+ * @max. */
+int byte_source_read_all(const ByteSource *source, size_t max, uint8_t **ret_bytes);

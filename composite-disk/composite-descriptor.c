@@ -265,16 +265,15 @@ int composite_descriptor_read(const ByteSource *source,
                               CompositeDescriptor **ret_descriptor,
                               Error *error)
 {
-    if (source->size > COMPOSITE_DESCRIPTOR_MAX)
+    _cleanup_free_ uint8_t *bytes = NULL;
+
+    int r = byte_source_read_all(source, COMPOSITE_DESCRIPTOR_MAX, &bytes);
+    if (r == -EFBIG)
         return error_set(error, ERROR_IMAGE_INVALID,
                          "'%s' is no composite disk: it has %" PRIu64
                          " bytes, a descriptor at most "
                          "%d",
                          name, source->size, COMPOSITE_DESCRIPTOR_MAX);
-    _cleanup_free_ uint8_t *bytes = malloc((size_t)source->size + 1);
-    if (!bytes)
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    int r = byte_source_read(source, 0, bytes, (size_t)source->size);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot read '%s'", name);
     return composite_descriptor_decode(bytes, (size_t)source->size, ret_descriptor, error);

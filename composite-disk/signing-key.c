@@ -134,30 +134,21 @@ static int decode_public_key(const uint8_t *der, size_t size, EVP_PKEY **ret_key
 
 /* --- files --- */
 
-/* The caller cleanses and frees the memory. */
-static int read_file(const char *path, uint8_t **ret_data, size_t *ret_size, Error *error)
+int signing_key_read_file(const char *path, uint8_t **ret_data, size_t *ret_size, Error *error)
 {
-    _cleanup_close_ int fd = -EBADF;
     ByteSource source;
 
     int r = byte_source_open(path, &source, error);
     if (r < 0)
         return r;
-    fd = source.fd;
-    if (source.size == 0 || source.size > KEY_FILE_MAX)
+    _cleanup_close_ int fd = source.fd;
+    r = source.size == 0 ? -EFBIG : byte_source_read_all(&source, KEY_FILE_MAX, ret_data);
+    if (r == -EFBIG)
         return error_set(error, ERROR_INVALID_FILE,
                          "'%s' has %ju bytes; a file of keys has 1 to %u", path,
                          (uintmax_t)source.size, KEY_FILE_MAX);
-    uint8_t *data = malloc((size_t)source.size);
-    if (!data)
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    r = byte_source_read(&source, 0, data, (size_t)source.size);
-    if (r < 0) {
-        OPENSSL_cleanse(data, (size_t)source.size);
-        free(data);
+    if (r < 0)
         return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot read '%s'", path);
-    }
-    *ret_data = data;
     *ret_size = (size_t)source.size;
     return 0;
 }
@@ -179,7 +170,7 @@ static int load_private_key(const char *path, EVP_PKEY **ret_key, Error *error)
     EVP_PKEY *key = NULL;
     size_t size;
 
-    int r = read_file(path, &data, &size, error);
+    int r = signing_key_read_file(path, &data, &size, error);
     if (r < 0)
         return r;
     BIO *bio = BIO_new_mem_buf(data, (int)size);
@@ -205,7 +196,7 @@ static int load_certificate(const char *path, X509 **ret_certificate, Error *err
     _cleanup_free_ uint8_t *data = NULL;
     size_t size;
 
-    int r = read_file(path, &data, &size, error);
+    int r = signing_key_read_file(path, &data, &size, error);
     if (r < 0)
         return r;
     _cleanup_(BIO_freep) BIO *bio = BIO_new_mem_buf(data, (int)size);

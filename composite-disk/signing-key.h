@@ -28,6 +28,10 @@ int signing_key_load(const char *key_path,
                      SigningKey **ret_key,
                      Error *error);
 
+/* Reads a file of keys or certificates, of at most 64 KiB, with a NUL behind it; the caller
+ * cleanses and frees the memory. ERROR_INVALID_FILE. */
+int signing_key_read_file(const char *path, uint8_t **ret_data, size_t *ret_size, Error *error);
+
 /* A certificate for @key, made and signed by itself, in @key->certificate: for keys that come
  * without one. @common_name: what it says of whom it is for. Valid for 30 years from now. */
 int signing_key_add_certificate(SigningKey *key, const char *common_name, Error *error);

@@ -65,25 +65,19 @@ static int run_metadata(ToolCall *call, Error *error)
 
 static int read_all(const char *path, uint8_t **ret_bytes, size_t *ret_size, Error *error)
 {
-    _cleanup_free_ uint8_t *bytes = NULL;
-    _cleanup_close_ int fd = -EBADF;
     ByteSource source;
 
     int r = byte_source_open(path, &source, error);
     if (r < 0)
         return r;
-    fd = source.fd;
-    if (source.size > PARTITION_MAX)
+    _cleanup_close_ int fd = source.fd;
+    r = byte_source_read_all(&source, PARTITION_MAX, ret_bytes);
+    if (r == -EFBIG)
         return error_set(error, ERROR_IMAGE_INVALID,
                          "'%s' has %ju bytes; payload metadata has at most %u", path,
                          (uintmax_t)source.size, PARTITION_MAX);
-    bytes = malloc((size_t)source.size + 1);
-    if (!bytes)
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    r = byte_source_read(&source, 0, bytes, (size_t)source.size);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot read '%s'", path);
-    *ret_bytes = TAKE_PTR(bytes);
     *ret_size = (size_t)source.size;
     return 0;
 }

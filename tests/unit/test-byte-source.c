@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -114,6 +115,22 @@ static void slices_of_slices_stay_inside(void **state)
     }
 }
 
+static void all_of_it_is_read_up_to_a_maximum(void **state)
+{
+    (void)state;
+    ByteSource source = byte_source_from_memory("abcdefgh", 8), none = { .fd = -EBADF };
+    uint8_t *bytes = NULL;
+
+    assert_int_equal(byte_source_read_all(&source, 7, &bytes), -EFBIG);
+    assert_null(bytes);
+    assert_int_equal(byte_source_read_all(&source, 8, &bytes), 0);
+    assert_string_equal((const char *)bytes, "abcdefgh");
+    free(bytes);
+    assert_int_equal(byte_source_read_all(&none, 0, &bytes), 0);
+    assert_string_equal((const char *)bytes, "");
+    free(bytes);
+}
+
 static void a_file_that_shrinks_is_noticed(void **state)
 {
     (void)state;
@@ -163,6 +180,7 @@ int main(void)
         cmocka_unit_test(parts_that_are_joined_read_as_one),
         cmocka_unit_test(parts_that_are_too_many_bytes_are_not_joined),
         cmocka_unit_test(slices_of_slices_stay_inside),
+        cmocka_unit_test(all_of_it_is_read_up_to_a_maximum),
         cmocka_unit_test(a_file_that_shrinks_is_noticed),
         cmocka_unit_test(what_is_no_image_is_named),
     };
