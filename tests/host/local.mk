@@ -7,6 +7,7 @@ EXTRA_DIST += \
 	%D%/test-host.py \
 	%D%/inside/test-base.py \
 	%D%/inside/test-cgroup.py \
+	%D%/inside/test-disks.py \
 	%D%/inside/test-kvm-policy.py \
 	%D%/inside/test-kvm.py \
 	tests/helpers/host_vm.py
