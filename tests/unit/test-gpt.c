@@ -295,7 +295,7 @@ static void forge(uint8_t *header, uint8_t *entries, size_t offset, uint64_t val
     uint8_t *place = offset < 92 ? header + offset : entries + offset - 92;
 
     for (unsigned i = 0; i < width; i++)
-        place[i] = i < 8 ? (uint8_t)(value >> 8 * i) : 0;
+        place[i] = (uint8_t)(i < 8 ? value >> 8 * i : 0);
     uint32_t checksum = checksum_of(entries, 128 * 128);
     if (offset != 88)
         memcpy(header + 88, &checksum, 4); /* little-endian, as every machine this runs on */
