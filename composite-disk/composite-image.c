@@ -23,6 +23,7 @@ typedef struct Opening {
     const struct Opening *outer; /* NULL for the outermost */
     unsigned depth;
     unsigned flags;
+    size_t *n_files;  /* opened for the whole disk so far */
     int directory_fd; /* where relative paths begin */
     dev_t device;
     ino_t inode;
@@ -76,11 +77,6 @@ static int add_raw(CompositeImage *image,
                                    .writable = component->writable,
                                    .written = written && component->writable };
 
-    if (image->n_pieces == COMPOSITE_PIECES_MAX) {
-        (void)fd_close(fd);
-        return error_set(error, ERROR_IMAGE_INVALID, "the disk is made of more than %d pieces",
-                         COMPOSITE_PIECES_MAX);
-    }
     return add_piece(image, &piece, component->path, fd) < 0
                ? error_set(error, ERROR_NO_MEMORY, "out of memory")
                : 0;
@@ -225,7 +221,9 @@ static int add_composite(CompositeImage *image,
 {
     _cleanup_(composite_image_freep) CompositeImage *inner = calloc(1, sizeof(*inner));
     _cleanup_close_ int directory_fd = -EBADF;
-    Opening opening = { .outer = outer, .depth = outer->depth + 1, .flags = outer->flags };
+    Opening opening = {
+        .outer = outer, .depth = outer->depth + 1, .flags = outer->flags, .n_files = outer->n_files
+    };
     struct stat status;
 
     if (!inner)
@@ -247,15 +245,8 @@ static int add_composite(CompositeImage *image,
                                component->path);
     opening.directory_fd = directory_fd;
 
-    /* Pieces are counted for all together: a level of a thousand files, ten deep, would be many. */
-    for (size_t i = 0; r >= 0 && i < inner->descriptor->n_components; i++) {
-        const CompositeComponent *part = &inner->descriptor->components[i];
-
-        if (image->n_pieces + inner->n_pieces >= COMPOSITE_PIECES_MAX)
-            return error_set(error, ERROR_IMAGE_INVALID, "the disk is made of more than %d pieces",
-                             COMPOSITE_PIECES_MAX);
-        r = add_component(inner, &opening, part, error);
-    }
+    for (size_t i = 0; r >= 0 && i < inner->descriptor->n_components; i++)
+        r = add_component(inner, &opening, &inner->descriptor->components[i], error);
     if (r < 0)
         return r;
     const CompositeComponent all = { .path = component->path,
@@ -287,6 +278,11 @@ static int add_component(CompositeImage *image,
     ByteSource source = { .fd = -EBADF };
     ImageFormat format;
 
+    /* All are counted, shown by the disk or not: each of a thousand components may show one byte of
+     * a nested disk that has a thousand of its own, ten deep. */
+    if ((*opening->n_files)++ == COMPOSITE_FILES_MAX)
+        return error_set(error, ERROR_IMAGE_INVALID, "the disk is made of more than %d files",
+                         COMPOSITE_FILES_MAX);
     int r = open_file(opening, component, &source, error);
     if (r < 0)
         return r;
@@ -305,7 +301,8 @@ static int add_component(CompositeImage *image,
 int composite_image_open(const char *path, unsigned flags, CompositeImage **ret_image, Error *error)
 {
     _cleanup_(composite_image_freep) CompositeImage *image = calloc(1, sizeof(*image));
-    const Opening opening = { .flags = flags, .directory_fd = AT_FDCWD };
+    size_t n_files = 0;
+    const Opening opening = { .flags = flags, .n_files = &n_files, .directory_fd = AT_FDCWD };
     ByteSource source = { .fd = -EBADF };
     ImageFormat format;
 

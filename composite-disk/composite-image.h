@@ -14,8 +14,8 @@
 #include "composite-disk/composite-descriptor.h"
 #include "composite-disk/gpt.h"
 
-#define COMPOSITE_DEPTH_MAX  10   /* of composites in composites, as crosvm has it */
-#define COMPOSITE_PIECES_MAX 4096 /* of all files together */
+#define COMPOSITE_DEPTH_MAX 10   /* of composites in composites, as crosvm has it */
+#define COMPOSITE_FILES_MAX 4096 /* of a disk and those in it, each as often as it is named */
 
 typedef enum CompositeImageFlags {
     COMPOSITE_IMAGE_WRITABLE = 1 << 0, /* open writable components for writing */

@@ -143,8 +143,25 @@ static void descriptors_of_our_own_are_nobody_elses(void **state)
     assert_null(image);
 }
 
-/* Composites in composites: 3 is more than 1024 files, 4096 pieces are taken. */
-static void the_pieces_of_nested_disks_are_counted_together(void **state)
+static void opens(int disk, size_t n_pieces)
+{
+    _cleanup_(composite_image_freep) CompositeImage *image = NULL;
+
+    assert_int_equal(composite_image_open(name_of(disk).text, 0, &image, NULL), 0);
+    assert_int_equal(image->n_pieces, n_pieces);
+}
+
+static void has_too_many_files(int disk)
+{
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+    CompositeImage *none = NULL;
+
+    assert_int_equal(composite_image_open(name_of(disk).text, 0, &none, &error), -EBADMSG);
+    assert_non_null(strstr(error_get_message(&error), "more than 4096 files"));
+    assert_null(none);
+}
+
+static void the_files_of_nested_disks_are_counted_together(void **state)
 {
     (void)state;
     enum {
@@ -153,25 +170,41 @@ static void the_pieces_of_nested_disks_are_counted_together(void **state)
     static CompositeComponent inner[PARTS], outer[PARTS + 1];
     _cleanup_close_ int file = new_file("12345678", 8);
     Name file_name = name_of(file);
-    _cleanup_(composite_image_freep) CompositeImage *image = NULL;
-    _cleanup_(error_clear) Error error = ERROR_INIT;
-    CompositeImage *none = NULL;
+
+    for (size_t i = 0; i < PARTS; i++)
+        inner[i] = (CompositeComponent){ .path = file_name.text, .size = 8 };
+    _cleanup_close_ int middle = new_composite(inner, PARTS);
+    Name middle_name = name_of(middle);
+    for (size_t i = 0; i < PARTS - 1; i++)
+        outer[i] = (CompositeComponent){ .path = middle_name.text, .size = PARTS * 8 };
+    outer[PARTS - 1] = outer[PARTS] = inner[0];
+    _cleanup_close_ int fits = new_composite(outer, PARTS); /* 63 disks of 64 files, and one */
+    opens(fits, (PARTS - 1) * PARTS + 1);
+    _cleanup_close_ int too_many = new_composite(outer, PARTS + 1);
+    has_too_many_files(too_many);
+}
+
+/* Else ten levels of a thousand files would be opened for a thousand bytes. */
+static void files_that_a_disk_does_not_show_count_too(void **state)
+{
+    (void)state;
+    enum {
+        PARTS = 64
+    };
+    static CompositeComponent inner[PARTS], outer[PARTS];
+    _cleanup_close_ int file = new_file("12345678", 8);
+    Name file_name = name_of(file);
 
     for (size_t i = 0; i < PARTS; i++)
         inner[i] = (CompositeComponent){ .path = file_name.text, .size = 8 };
     _cleanup_close_ int middle = new_composite(inner, PARTS);
     Name middle_name = name_of(middle);
     for (size_t i = 0; i < PARTS; i++)
-        outer[i] = (CompositeComponent){ .path = middle_name.text, .size = PARTS * 8 };
-    outer[PARTS] = (CompositeComponent){ .path = file_name.text, .size = 8 };
+        outer[i] = (CompositeComponent){ .path = middle_name.text, .size = 8 };
     _cleanup_close_ int fits = new_composite(outer, PARTS - 1);
-    assert_int_equal(composite_image_open(name_of(fits).text, 0, &image, NULL), 0);
-    assert_int_equal(image->n_pieces, (PARTS - 1) * PARTS);
-
-    _cleanup_close_ int too_many = new_composite(outer, PARTS + 1);
-    assert_int_equal(composite_image_open(name_of(too_many).text, 0, &none, &error), -EBADMSG);
-    assert_non_null(strstr(error_get_message(&error), "more than 4096 pieces"));
-    assert_null(none);
+    opens(fits, PARTS - 1);
+    _cleanup_close_ int too_many = new_composite(outer, PARTS);
+    has_too_many_files(too_many);
 }
 
 static void nesting_has_a_limit(void **state)
@@ -221,7 +254,8 @@ int main(void)
         cmocka_unit_test(a_disk_that_is_opened_for_reading_is_not_written),
         cmocka_unit_test(a_file_that_is_too_short_is_named),
         cmocka_unit_test(descriptors_of_our_own_are_nobody_elses),
-        cmocka_unit_test(the_pieces_of_nested_disks_are_counted_together),
+        cmocka_unit_test(the_files_of_nested_disks_are_counted_together),
+        cmocka_unit_test(files_that_a_disk_does_not_show_count_too),
         cmocka_unit_test(nesting_has_a_limit),
         cmocka_unit_test(a_nested_disk_smaller_than_its_place_is_refused),
     };
