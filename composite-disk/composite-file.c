@@ -470,6 +470,32 @@ static bool is_companion_name(const Making *making, const char *path)
     return false;
 }
 
+/* Whether a component is what write_companion() writes, which is where it stands and how large it
+ * is; a name says little, for a partition's file may have it as well. */
+static bool is_companion(const Making *making, const CompositeDescriptor *old, size_t index)
+{
+    const CompositeComponent *component = &old->components[index];
+    bool is_head = index == 0 && component->size <= GPT_HEAD_SIZE_MAX;
+    bool is_tail = index + 1 == old->n_components && component->size == GPT_TAIL_SIZE;
+
+    return !component->writable && (is_head || is_tail || component->size < COMPOSITE_ALIGNMENT) &&
+           is_companion_name(making, component->path);
+}
+
+/* Whether the new disk has the file @path. */
+static bool is_used(const Making *making, const char *path)
+{
+    for (unsigned i = 0; i < COMPANION_MAX; i++) {
+        if (making->companions[i] && strcmp(making->companions[i], path) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < making->n_partitions; i++) {
+        if (strcmp(making->inputs[i].path, path) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Removes what @old, the disk before, had beside it, and the new one has not. */
 static void remove_old_companions(const Making *making, const CompositeDescriptor *old)
 {
@@ -477,12 +503,8 @@ static void remove_old_companions(const Making *making, const CompositeDescripto
 
     for (size_t i = 0; old && i < old->n_components; i++) {
         const char *path = old->components[i].path;
-        bool used = false;
 
-        for (unsigned companion = 0; companion < COMPANION_MAX; companion++)
-            used |=
-                making->companions[companion] && strcmp(making->companions[companion], path) == 0;
-        if (!used && is_companion_name(making, path))
+        if (is_companion(making, old, i) && !is_used(making, path))
             (void)unlinkat(directory, path, 0); /* a file too many does no harm */
     }
 }

@@ -199,6 +199,25 @@ def test_append_keeps_what_there_was(tool):
 
 
 @with_tool
+def test_a_partition_named_as_a_file_beside_the_disk_is_never_removed(tool):
+    for name in ('d-header-7.img', 'd-footer-7.img', 'd-filler-7.img'):
+        tool.write(name, os.urandom(4096))
+    words = ['a=d-header-7.img', 'b=d-filler-7.img', 'c=d-footer-7.img']
+    tool.ok('create', '-o', 'd.img', *words)
+    tool.ok('create', '-f', '-o', 'd.img', *words)
+    assert tool.json('check', 'd.img')['problems'] == []
+    tool.write('other', bytes(4096))
+    tool.ok('create', '-f', '-o', 'd.img', 'other=other')
+    assert tool.names() == ['d-filler-7.img', 'd-footer-7.img', 'd-footer.img', 'd-header-7.img',
+                            'd-header.img', 'd.img', 'other']
+    # One of the size of a filler, for as long as the disk has it.
+    tool.write('d-filler-7.img', os.urandom(100))
+    tool.ok('create', '-f', '-o', 'd.img', 'b=d-filler-7.img')
+    tool.ok('append', 'd.img', 'other=other')
+    assert tool.json('check', 'd.img')['problems'] == []
+
+
+@with_tool
 def test_paths_are_relative_below_the_disk_and_absolute_elsewhere(tool):
     os.mkdir(tool.path('sub'))
     make_parts(tool)
