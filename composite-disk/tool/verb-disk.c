@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -251,27 +252,58 @@ static void check_pieces(const CompositeImage *image, struct json_object *proble
     }
 }
 
-/* Two places that one file is written through. */
-static void check_writable_pieces(const CompositeImage *image, struct json_object *problems)
+static bool is_same_file(const struct stat *a, const struct stat *b)
 {
-    for (size_t i = 0; i < image->n_pieces; i++) {
-        const CompositePiece *piece = &image->pieces[i];
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
 
-        for (size_t j = i + 1; j < image->n_pieces; j++) {
-            const CompositePiece *other = &image->pieces[j];
-            _cleanup_(error_clear) Error error = ERROR_INIT;
+/* A piece behind piece @index that is the same bytes of the same file, and one of them is written;
+ * NULL: none. A file may have several names. */
+static const CompositePiece *find_shared(const CompositeImage *image,
+                                         const struct stat *files,
+                                         size_t index)
+{
+    const CompositePiece *piece = &image->pieces[index];
 
-            if (strcmp(piece->path, other->path) != 0 || !(piece->writable || other->writable) ||
-                piece->file_offset >= other->file_offset + other->size ||
-                other->file_offset >= piece->file_offset + piece->size)
-                continue;
-            (void)error_set(&error, ERROR_IMAGE_INVALID,
-                            "component '%s' is on the disk at %" PRIu64 " and at %" PRIu64
-                            ", and writable",
-                            piece->path, piece->offset, other->offset);
-            add_problem(problems, &error);
-        }
+    for (size_t i = index + 1; i < image->n_pieces; i++) {
+        const CompositePiece *other = &image->pieces[i];
+
+        if ((piece->writable || other->writable) && is_same_file(&files[index], &files[i]) &&
+            piece->file_offset < other->file_offset + other->size &&
+            other->file_offset < piece->file_offset + piece->size)
+            return other;
     }
+    return NULL;
+}
+
+/* Two places that one file is written through: of each piece the next, or they would be millions.
+ */
+static int check_writable_pieces(const CompositeImage *image,
+                                 struct json_object *problems,
+                                 Error *error)
+{
+    _cleanup_free_ struct stat *files = calloc(image->n_pieces, sizeof(*files));
+
+    if (!files)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < image->n_pieces; i++) {
+        if (fstat(image->pieces[i].fd, &files[i]) < 0)
+            return error_set_errno(error, ERROR_FAILED, errno, "cannot look at component '%s'",
+                                   image->pieces[i].path);
+    }
+    for (size_t i = 0; i < image->n_pieces; i++) {
+        const CompositePiece *piece = &image->pieces[i], *other = find_shared(image, files, i);
+        _cleanup_(error_clear) Error problem = ERROR_INIT;
+
+        if (!other)
+            continue;
+        (void)error_set(&problem, ERROR_IMAGE_INVALID,
+                        "component '%s' is on the disk at %" PRIu64 " and at %" PRIu64
+                        ", and writable",
+                        piece->path, piece->offset, other->offset);
+        add_problem(problems, &problem);
+    }
+    return 0;
 }
 
 static void check_table(const CompositeImage *image, ToolCall *call, struct json_object *problems)
@@ -310,14 +342,14 @@ static int run_check(ToolCall *call, Error *error)
     tool_add_number(call->result, "pieces", image->n_pieces);
     struct json_object *problems = json_object_new_array();
     check_pieces(image, problems);
-    check_writable_pieces(image, problems);
+    r = check_writable_pieces(image, problems, error);
     check_table(image, call, problems);
     size_t n = json_object_array_length(problems);
     (void)json_object_object_add(call->result, "problems", problems);
-    if (n > 0)
+    if (r >= 0 && n > 0)
         return error_set(error, ERROR_IMAGE_INVALID, "'%s' has %zu problem%s", path, n,
                          n == 1 ? "" : "s");
-    return 0;
+    return r;
 }
 
 /* --- extract --- */
@@ -396,6 +428,29 @@ static int find_partition(const CompositeImage *image,
                              "the disk has no partition '%s'; 'info' lists them", label);
 }
 
+/* Whether @output would take the place of a file that the disk is made of. */
+static int check_output(const CompositeImage *image,
+                        const char *disk,
+                        const char *output,
+                        Error *error)
+{
+    struct stat target, status;
+
+    if (stat(output, &target) < 0)
+        return 0;
+    if (stat(disk, &status) == 0 && is_same_file(&target, &status))
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "the image '%s' would replace the disk itself: name another file", output);
+    for (size_t i = 0; i < image->n_pieces; i++) {
+        if (fstat(image->pieces[i].fd, &status) == 0 && is_same_file(&target, &status))
+            return error_set(error, ERROR_INVALID_ARGUMENT,
+                             "the image '%s' would replace component '%s' of the disk: name "
+                             "another file",
+                             output, image->pieces[i].path);
+    }
+    return 0;
+}
+
 static int run_extract(ToolCall *call, Error *error)
 {
     _cleanup_(composite_image_freep) CompositeImage *image = NULL;
@@ -411,6 +466,8 @@ static int run_extract(ToolCall *call, Error *error)
     size = image->size;
     if (call->n_arguments > 1)
         r = find_partition(image, call->arguments[1], &offset, &size, error);
+    if (r >= 0)
+        r = check_output(image, call->arguments[0], path, error);
     if (r >= 0)
         r = output_file_open(path, tool_get_option(call, "force") != NULL, &file, error);
     if (r >= 0)

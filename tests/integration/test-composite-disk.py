@@ -312,6 +312,15 @@ def test_check_finds_what_is_wrong_with_a_disk(tool):
     tool.write('twice.img', descriptor([('a.img', 0, True, 0), ('a.img', 4096, True, 0)], 8192))
     assert 'at 0 and at 4096, and writable' in str(
         tool.json('check', 'twice.img', status=1)['problems'])
+    os.link(tool.path('a.img'), tool.path('other name'))
+    tool.write('twice.img', descriptor([('a.img', 0, True, 0), ('other name', 4096, False, 0),
+                                        ('./a.img', 8192, False, 0)], 12288))
+    found = [text for text in tool.json('check', 'twice.img', status=1)['problems']
+             if 'and writable' in text]
+    assert len(found) == 1 and 'at 0 and at 4096' in found[0], found
+    tool.write('often.img', descriptor([('a.img', i * 4096, True, 0) for i in range(1000)],
+                                       1000 * 4096))
+    assert len(tool.json('check', 'often.img', status=1)['problems']) == 1000
     tool.write('odd.img', descriptor([('a.img', 0, False, 0)], 4097))
     assert 'is no multiple of 4096' in str(tool.json('check', 'odd.img', status=1)['problems'])
 
@@ -361,6 +370,20 @@ def test_bad_input_is_named_and_leaves_nothing(tool):
     tool.refuses("would replace the file of its partition 'a'", 'create', '-f', '-o', 'a.img',
                  'a=a.img', status=2)
     assert tool.read('there.img') == b'precious'
+
+
+@with_tool
+def test_extract_replaces_nothing_that_the_disk_is_made_of(tool):
+    make_parts(tool)
+    tool.ok('create', '-o', 'd.img', 'a=a.img', 'b=b.bin')
+    os.symlink('a.img', tool.path('link'))
+    before = {name: tool.read(name) for name in tool.names()}
+    for file, words in {'a.img': "replace component 'a.img'", 'link': "replace component 'a.img'",
+                        'd-header.img': "replace component 'd-header.img'",
+                        'd.img': 'replace the disk itself'}.items():
+        tool.refuses(words, 'extract', '-f', 'd.img', 'b', '-o', file, status=2)
+    tool.refuses('replace the disk itself', 'extract', '-f', 'a.img', '-o', 'a.img', status=2)
+    assert {name: tool.read(name) for name in tool.names()} == before
 
 
 @with_tool
