@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -53,13 +55,31 @@ void tool_add_string(struct json_object *object, const char *key, const char *te
     tool_add_text(object, key, text, strlen(text));
 }
 
+/* As text_escape(), and newlines too: else a name could add rows of its own to a table. */
+static void escape_lines(const char *text, size_t size, char *escaped, size_t capacity)
+{
+    size_t length = 0;
+
+    for (;;) {
+        const char *newline = memchr(text, '\n', size);
+        size_t n = newline ? (size_t)(newline - text) : size;
+
+        length += text_escape(text, n, escaped + length, capacity - length);
+        if (!newline)
+            return;
+        length += (size_t)snprintf(escaped + length, capacity - length, "\\x0a");
+        text += n + 1;
+        size -= n + 1;
+    }
+}
+
 void tool_add_text(struct json_object *object, const char *key, const void *text, size_t size)
 {
     size_t capacity = size * ESCAPED_SIZE_MAX + 1;
     _cleanup_free_ char *escaped = malloc(capacity);
 
     if (escaped)
-        text_escape(text, size, escaped, capacity);
+        escape_lines(text, size, escaped, capacity);
     (void)json_object_object_add(object, key, escaped ? json_object_new_string(escaped) : NULL);
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "composite-disk/tool/tool.h"
 
@@ -40,6 +43,18 @@ static size_t column_width(struct json_object *rows, const char *key)
         width = w > width ? w : width;
     }
     return width;
+}
+
+static size_t table_width(struct json_object *rows)
+{
+    size_t width = 0;
+
+    json_object_object_foreach(json_object_array_get_idx(rows, 0), key, unused)
+    {
+        (void)unused;
+        width += GAP + column_width(rows, key);
+    }
+    return width; /* the indent is as wide as a gap */
 }
 
 static void print_cell(struct json_object *rows, const char *key, const char *text, size_t *gap)
@@ -94,13 +109,22 @@ static void print_rows(struct json_object *rows)
     }
 }
 
+/* A row that a terminal breaks is not read as one; what reads a pipe counts on rows. */
+static bool is_too_wide(struct json_object *rows)
+{
+    struct winsize size;
+
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 &&
+           table_width(rows) > size.ws_col;
+}
+
 static void print_array(struct json_object *values)
 {
     struct json_object *first = json_object_array_get_idx(values, 0);
 
     if (!json_object_is_type(first, json_type_object))
         print_list(values);
-    else if (json_object_object_length(first) > COLUMNS_MAX)
+    else if (json_object_object_length(first) > COLUMNS_MAX || is_too_wide(values))
         print_rows(values);
     else
         print_table(values);

@@ -5,9 +5,11 @@ guest that mounts them; and what is no disk."""
 import fcntl
 import hashlib
 import os
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
@@ -289,6 +291,43 @@ def test_what_is_no_disk_is_refused_with_its_reason(tool):
         assert tool.call('extract', 'd.img', '-o', 'given',
                          pass_fds=[file.fileno()]).returncode == 0
     assert tool.read('given') == tool.read('a.img')
+
+
+def on_terminal(tool, columns, *words):
+    """What the tool writes to a terminal that is so wide."""
+    ours, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
+    with open(ours, 'rb', buffering=0) as reader:
+        with subprocess.Popen([tool.program, *words], cwd=tool.directory, stdin=terminal,
+                              stdout=terminal, stderr=terminal) as process:
+            os.close(terminal)
+            output = b''
+            try:
+                while data := reader.read(65536):
+                    output += data
+            except OSError:  # the terminal has gone
+                pass
+        assert process.returncode == 0, output
+    return output.decode().replace('\r\n', '\n')
+
+
+@with_tool
+def test_a_name_adds_no_row_and_a_narrow_terminal_breaks_none(tool):
+    name = 'a\n  0  1  rw  0  shadow\x1b[31m\r\n'
+    tool.write(name, bytes(4096))
+    tool.ok('create', '-o', 'd.img', f'a={name}')
+    shown = tool.ok('info', 'd.img')
+    assert r'a\x0a  0  1  rw  0  shadow\x1b[31m\x0d\x0a' in shown and '\x1b' not in shown, shown
+    paths = [row['path'] for row in tool.json('info', 'd.img')['components']]
+    assert len(paths) == 3 and paths[1].startswith(r'a\x0a'), paths
+
+    tool.write('short', bytes(4096))
+    tool.ok('create', '-f', '-o', 'd.img', 'a=short')
+    narrow = on_terminal(tool, 80, 'info', 'd.img')
+    assert max(len(line) for line in narrow.splitlines()) <= 80, narrow
+    assert '  label:      a\n' in narrow and '0       20480  ro' in narrow, narrow
+    wide = on_terminal(tool, 120, 'info', 'd.img')
+    assert wide == tool.ok('info', 'd.img') and '  label  offset' in wide, wide
 
 
 @with_tool
