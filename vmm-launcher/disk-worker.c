@@ -35,7 +35,9 @@ typedef struct Job {
     const SupervisorMessage *message;
     int fds[DISK_JOB_FILES_MAX]; /* lent */
     size_t n_fds;
-    uint64_t file_size_max; /* of what the worker writes */
+    int locks[DISK_JOB_FILES_MAX]; /* on them; released before the answer: the files are free then
+                                    */
+    uint64_t file_size_max;        /* of what the worker writes */
     uid_t uid;
     gid_t gid;
     Box box;
@@ -56,6 +58,8 @@ static void job_deinit(Job *job)
 {
     box_deinit(&job->box);
     seccomp_policy_free(job->policy);
+    for (size_t i = 0; i < ELEMENTS_OF(job->locks); i++)
+        job->locks[i] = fd_close(job->locks[i]);
     job->worker_end = fd_close(job->worker_end);
 }
 
@@ -169,7 +173,7 @@ static int check_file(int fd, bool writable, Error *error)
 }
 
 /* Takes the files, and locks them: the last one is written, one before it read. */
-static int take_files(Job *job, const LaunchRequest *request, int *locks, Error *error)
+static int take_files(Job *job, const LaunchRequest *request, Error *error)
 {
     int r = 0;
 
@@ -178,7 +182,7 @@ static int take_files(Job *job, const LaunchRequest *request, int *locks, Error 
 
         r = check_file(request->fds[i], writable, error);
         if (r >= 0)
-            r = image_lock(request->fds[i], writable, &locks[i], error);
+            r = image_lock(request->fds[i], writable, &job->locks[i], error);
         job->fds[job->n_fds++] = request->fds[i];
     }
     return r;
@@ -274,9 +278,9 @@ int disk_worker_run(const TemplateOptions *options,
                     const LaunchRequest *request,
                     Error *error)
 {
-    _cleanup_(job_deinit)
-        Job job = { .message = request->job, .box = BOX_INIT, .worker_end = -EBADF };
-    int locks[DISK_JOB_FILES_MAX] = { -EBADF, -EBADF };
+    _cleanup_(job_deinit) Job job = {
+        .message = request->job, .locks = { -EBADF, -EBADF }, .box = BOX_INIT, .worker_end = -EBADF
+    };
     _cleanup_close_ int uid_lock = -EBADF;
     int r = 0;
 
@@ -285,9 +289,9 @@ int disk_worker_run(const TemplateOptions *options,
     else
         r = check_apk(request->fds[0], &job, error);
     if (r >= 0)
-        r = take_files(&job, request, locks, error);
+        r = take_files(&job, request, error);
     if (r < 0)
-        return r; /* the process ends, and with it the locks */
+        return r;
     job.uid = geteuid();
     job.box.unprivileged = unprivileged;
     r = unprivileged ? 0 : vm_uid_acquire(&job.uid, &uid_lock, error);
