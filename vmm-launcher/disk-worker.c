@@ -159,6 +159,14 @@ static int check_apk(int fd, Job *job, Error *error)
     return 0;
 }
 
+/* A file in memory that its maker has closed to changes, in part: half a job would be done. */
+static bool is_sealed(int fd)
+{
+    int seals = fcntl(fd, F_GET_SEALS); /* fails for other files */
+
+    return seals >= 0 && seals & (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
+}
+
 static int check_file(int fd, bool writable, Error *error)
 {
     struct stat status;
@@ -169,6 +177,8 @@ static int check_file(int fd, bool writable, Error *error)
         return error_set(error, ERROR_INVALID_FILE,
                          "an image is a regular file that is open for reading%s",
                          writable ? " and writing" : "");
+    if (writable && is_sealed(fd))
+        return error_set(error, ERROR_INVALID_FILE, "an image that is written must have no seals");
     return 0;
 }
 

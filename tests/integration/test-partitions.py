@@ -78,6 +78,9 @@ def test_what_is_wrong_is_refused_before_the_file_is_touched(host, file):
         fd = os.open(file.name, flags)
         refuses(host, fd, 4096, 'raw', 'open for reading and writing')
         os.close(fd)
+    fd = os.open(file.name, os.O_RDWR | os.O_APPEND)
+    refuses(host, fd, 4096, 'encryptedstore', 'must not be open for appending')
+    os.close(fd)
     pipe = os.pipe()
     refuses(host, pipe[1], 4096, 'raw', 'regular file')
     for fd in pipe:
@@ -88,6 +91,18 @@ def test_what_is_wrong_is_refused_before_the_file_is_touched(host, file):
         problem = refuses(host, file.fileno(), 4096, 'raw', 'in use by another process')
         assert problem.get_dbus_name().endswith('.ImageBusy'), problem
     assert os.pread(file.fileno(), 1 << 20, 0) == before
+
+
+@with_file
+def test_a_sealed_file_is_refused_before_it_is_touched(host, _file):
+    for seal in (fcntl.F_SEAL_SHRINK, fcntl.F_SEAL_GROW, fcntl.F_SEAL_WRITE):
+        fd = os.memfd_create('image', os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+        os.write(fd, b'precious')
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seal)
+        problem = refuses(host, fd, 4096, 'encryptedstore', 'must have no seals')
+        assert problem.get_dbus_name().endswith('.InvalidFile'), problem
+        assert os.pread(fd, 5000, 0) == b'precious'
+        os.close(fd)
 
 
 @with_file
