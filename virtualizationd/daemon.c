@@ -41,6 +41,7 @@ static void on_peer_gone(void *userdata, const char *name)
     Daemon *daemon = userdata;
     Vm *vm, *next;
 
+    disk_job_client_gone(daemon, name);
     for (vm = LIST_FIRST(&daemon->vms); vm; vm = next) {
         _cleanup_(error_clear) Error error = ERROR_INIT;
 
@@ -251,7 +252,7 @@ static int set_up(Daemon *daemon, Error *error)
 static void tear_down(Daemon *daemon)
 {
     while (!LIST_EMPTY(&daemon->disk_jobs))
-        disk_job_free(LIST_FIRST(&daemon->disk_jobs));
+        disk_job_give_up(LIST_FIRST(&daemon->disk_jobs));
     while (!LIST_EMPTY(&daemon->vms))
         vm_free(LIST_FIRST(&daemon->vms));
     bus_object_free(daemon->manager);

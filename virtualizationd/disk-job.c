@@ -16,6 +16,10 @@
 #include "virtualizationd/launcher.h"
 #include "virtualizationd/vm.h"
 
+/* Of one user at a time: each holds a process, a uid of the VMs' and, while it hashes, all
+ * processors. */
+#define JOBS_OF_A_USER_MAX 32
+
 struct DiskJob {
     LIST_ENTRY(DiskJob) link;
     int connection; /* to the launcher */
@@ -23,17 +27,34 @@ struct DiskJob {
     BusCall *call;
 };
 
-DiskJob *disk_job_free(DiskJob *job)
+/* Its call has its reply, or will get one from whoever returns its error. */
+static void release(DiskJob *job)
 {
-    if (!job)
-        return NULL;
-
     LIST_REMOVE(job, link);
     sd_event_source_disable_unref(job->io);
     (void)fd_close(job->connection);
     bus_call_unref(job->call);
     free(job);
-    return NULL;
+}
+
+void disk_job_give_up(DiskJob *job)
+{
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+
+    (void)error_set(&error, ERROR_UNAVAILABLE, "the job was given up: call again");
+    bus_call_reply_error(job->call, &error);
+    release(job);
+}
+
+void disk_job_client_gone(Daemon *daemon, const char *name)
+{
+    DiskJob *job, *next;
+
+    for (job = LIST_FIRST(&daemon->disk_jobs); job; job = next) {
+        next = LIST_NEXT(job, link);
+        if (strcmp(bus_call_get_caller(job->call)->name, name) == 0)
+            disk_job_give_up(job);
+    }
 }
 
 static void answer(DiskJob *job, const SupervisorMessage *message)
@@ -66,7 +87,7 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
     if (r < 0 || size == 0 || supervisor_message_decode(bytes, size, &message) < 0)
         message.type = 0; /* no answer */
     answer(job, &message);
-    disk_job_free(job);
+    release(job);
     return 0;
 }
 
@@ -85,6 +106,22 @@ static int check_image(Daemon *daemon, int fd, Error *error)
     return 0;
 }
 
+static int check_limit(const Daemon *daemon, const BusCaller *caller, Error *error)
+{
+    const DiskJob *job;
+    unsigned n = 0;
+
+    LIST_FOREACH(job, &daemon->disk_jobs, link)
+    {
+        n += bus_call_get_caller(job->call)->uid == caller->uid;
+    }
+    if (n >= JOBS_OF_A_USER_MAX)
+        return error_set(error, ERROR_LIMITS_EXCEEDED,
+                         "%d jobs on images of uid %u are under way: wait for one",
+                         JOBS_OF_A_USER_MAX, caller->uid);
+    return 0;
+}
+
 /* Gives the job to a new launcher, which answers once. */
 static int start_job(Daemon *daemon,
                      const SupervisorMessage *message,
@@ -97,7 +134,9 @@ static int start_job(Daemon *daemon,
     size_t size = supervisor_message_encode(message, bytes);
     _cleanup_close_ int connection = -EBADF;
 
-    int r = launcher_connect(daemon->launcher_dir, &connection, error);
+    int r = check_limit(daemon, bus_call_get_caller(call), error);
+    if (r >= 0)
+        r = launcher_connect(daemon->launcher_dir, &connection, error);
     if (r < 0)
         return r;
     r = fd_message_send(connection, bytes, size, fds, n_fds);
@@ -111,7 +150,7 @@ static int start_job(Daemon *daemon,
     LIST_INSERT_HEAD(&daemon->disk_jobs, job, link);
     r = sd_event_add_io(daemon->event, &job->io, job->connection, EPOLLIN, on_connection, job);
     if (r < 0) {
-        disk_job_free(job);
+        release(job);
         return error_set_errno(error, ERROR_FAILED, r, "cannot watch the launcher");
     }
     (void)sd_event_source_set_description(job->io, "disk-worker");

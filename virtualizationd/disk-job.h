@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Jobs on image files that clients bring, done by a disk worker of the launcher's: the daemon does
- * not read or write them itself. */
+ * not read or write them itself. A job ends with its client, and with the daemon. */
 #pragma once
 
 #include "dbus/bus-service.h"
@@ -18,5 +18,8 @@ int disk_job_initialize_partition(
 int disk_job_create_or_update_idsig(
     Daemon *daemon, int apk_fd, int idsig_fd, BusCall *call, Error *error);
 
-/* Gives the job up, and leaves its call without a reply: for the end of the daemon. */
-DiskJob *disk_job_free(DiskJob *job);
+/* Gives up the jobs of the client that had this unique name on the bus. */
+void disk_job_client_gone(Daemon *daemon, const char *name);
+
+/* Ends the job, whose call gets ERROR_UNAVAILABLE: for the end of the daemon. */
+void disk_job_give_up(DiskJob *job);

@@ -99,7 +99,9 @@ static int serve(const Options *options, Error *error)
     r = launch_request_receive((int)options->request_fd, &request, error);
     if (r >= 0 && request.kind != REQUEST_DISK_JOB)
         r = error_set(error, ERROR_INVALID_ARGUMENT, "not a disk job");
-    return r < 0 ? r : disk_worker_run(&options->template, unprivileged, &request, error);
+    return r < 0 ? r
+                 : disk_worker_run(&options->template, unprivileged, &request,
+                                   (int)options->connection_fd, error);
 }
 
 int main(int argc, char **argv)

@@ -6,6 +6,7 @@
 #include <linux/sched.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -42,6 +43,7 @@ typedef struct Job {
     gid_t gid;
     Box box;
     SeccompPolicy *policy;
+    int connection; /* lent; the daemon's */
     int worker_end; /* of the socket between worker and launcher */
 } Job;
 
@@ -236,6 +238,21 @@ static int receive(int socket_fd, WorkerMessage *ret_message, Error *error)
                            "the disk worker cannot %s", box_step_to_string(ret_message->step));
 }
 
+/* Waits for the worker, or for the daemon to give the job up: it sends nothing any more, but may
+ * close the connection. */
+static int wait_for_worker(const Job *job, int socket_fd, Error *error)
+{
+    struct pollfd polled[] = { { .fd = socket_fd, .events = POLLIN }, { .fd = job->connection } };
+
+    while (poll(polled, ELEMENTS_OF(polled), -1) < 0) {
+        if (errno != EINTR)
+            return error_set_errno(error, ERROR_FAILED, errno, "cannot wait for the disk worker");
+    }
+    if (polled[0].revents == 0)
+        return error_set(error, ERROR_FAILED, "the daemon has given the job up");
+    return 0;
+}
+
 /* From here on what the worker says is heard without any privilege. */
 static int await_worker(const Job *job, int socket_fd, pid_t pid, Error *error)
 {
@@ -251,7 +268,8 @@ static int await_worker(const Job *job, int socket_fd, pid_t pid, Error *error)
         r = job->box.unprivileged ? drop_capabilities() : drop_privileges(job->uid, job->gid);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot let the disk worker begin");
-    return receive(socket_fd, &message, error);
+    r = wait_for_worker(job, socket_fd, error);
+    return r < 0 ? r : receive(socket_fd, &message, error);
 }
 
 static int run_worker(Job *job, Error *error)
@@ -286,11 +304,14 @@ static int run_worker(Job *job, Error *error)
 int disk_worker_run(const TemplateOptions *options,
                     bool unprivileged,
                     const LaunchRequest *request,
+                    int connection,
                     Error *error)
 {
-    _cleanup_(job_deinit) Job job = {
-        .message = request->job, .locks = { -EBADF, -EBADF }, .box = BOX_INIT, .worker_end = -EBADF
-    };
+    _cleanup_(job_deinit) Job job = { .message = request->job,
+                                      .connection = connection,
+                                      .locks = { -EBADF, -EBADF },
+                                      .box = BOX_INIT,
+                                      .worker_end = -EBADF };
     _cleanup_close_ int uid_lock = -EBADF;
     int r = 0;
 

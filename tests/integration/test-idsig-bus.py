@@ -3,13 +3,16 @@
 """CreateOrUpdateIdsig: idsigs made by a disk worker in its box, the same as the tool's."""
 import fcntl
 import os
+import signal
 import struct
+import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
-from harness import Host, Suite  # noqa: E402
+from harness import Host, Suite, processes, wait_until  # noqa: E402
 from tool import Tool, run  # noqa: E402
 
 
@@ -93,6 +96,96 @@ def test_what_is_wrong_is_refused_before_the_file_is_touched(host, tool):
         assert tool.read('idsig') == b'precious'
         for fd in (directory, *pipe):
             os.close(fd)
+
+
+def make_large(tool):
+    """An APK whose tree takes seconds: what is before its signing block is a hole."""
+    hole = 4000 << 20
+    data = tool.read('a.apk')
+    block = data.index(b'APK Sig Block 42')
+    end = data.rindex(b'PK\x05\x06')
+    start = struct.unpack_from('<I', data, end + 16)[0]
+    size = struct.unpack_from('<Q', data, block - 8)[0] + 8
+    tail = bytearray(data[start - size:])
+    struct.pack_into('<I', tail, len(tail) - (len(data) - end) + 16, hole + size)
+    with open(tool.sparse('large.apk', hole), 'ab') as file:
+        file.write(tail)
+
+
+def worker_of(path):
+    """The process that has @path open in its box, whose parent has its uid and no file."""
+    for pid in processes():
+        try:
+            with open(f'/proc/{pid}/status', encoding='utf-8') as file:
+                inside = file.read().split('\nNSpid:\t')[1].split('\n')[0].split()
+            fds = [os.readlink(f'/proc/{pid}/fd/{fd}') for fd in os.listdir(f'/proc/{pid}/fd')]
+        except OSError:
+            continue
+        if len(inside) > 1 and path in fds:
+            return pid
+    return None
+
+
+CLIENT = '''
+import dbus, dbus.bus, sys
+apk, idsig = open("large.apk", "rb"), open("idsig", "r+b")
+manager = dbus.Interface(dbus.bus.BusConnection(sys.argv[1]).get_object(
+    "org.virtualizationd1", "/org/virtualizationd1"), "org.virtualizationd1.Manager")
+manager.CreateOrUpdateIdsig(dbus.types.UnixFd(apk), dbus.types.UnixFd(idsig), timeout=600)
+'''
+
+
+@with_apk
+def test_a_job_ends_with_its_client_or_the_daemon(host, tool):
+    make_large(tool)
+    for end in ('client', 'daemon'):
+        tool.write('idsig', b'junk')
+        with subprocess.Popen([sys.executable, '-c', CLIENT, host.address], cwd=tool.directory,
+                              stderr=subprocess.PIPE) as client:
+            wait_until(lambda: worker_of(tool.path('idsig')), 'the worker')
+            worker = worker_of(tool.path('idsig'))
+            os.kill(worker, signal.SIGSTOP)  # it would not end by itself
+            if end == 'client':
+                client.kill()
+            else:
+                host.stop_daemon()
+                assert host.daemon.returncode == 0, host.log()
+                assert client.wait(20) != 0 and b'.Unavailable: the job was given up' in \
+                    client.stderr.read()
+            try:
+                wait_until(lambda: worker not in processes(), 'the end of the job', 20)
+            except TimeoutError:
+                os.kill(worker, signal.SIGKILL)
+                raise
+        assert tool.read('idsig')[:4] in (b'', bytes(4))  # no idsig
+        if end == 'client':
+            with open(tool.path('a.apk'), 'rb') as apk, open(tool.path('idsig'), 'r+b') as idsig:
+                create(host, apk.fileno(), idsig.fileno())
+            tool.ok('idsig', 'verify', 'a.apk', 'idsig')
+
+
+@with_apk
+def test_a_user_has_so_many_jobs_at_once(host, tool):
+    answers = []
+    with open(tool.path('a.apk'), 'rb') as apk:
+        files = [tempfile.TemporaryFile('r+b') for _ in range(33)]
+        listener, = host.listener_pids()
+        os.kill(listener, signal.SIGSTOP)
+        try:
+            for file in files:
+                host.manager().CreateOrUpdateIdsig(
+                    dbus.types.UnixFd(apk.fileno()), dbus.types.UnixFd(file.fileno()),
+                    reply_handler=lambda: answers.append(None), error_handler=answers.append)
+            wait_until(lambda: answers, 'the refusal')
+            assert len(answers) == 1 and '32 jobs on images of uid' in str(answers[0]), answers
+            assert answers.pop().get_dbus_name().endswith('.LimitsExceeded')
+        finally:
+            os.kill(listener, signal.SIGCONT)
+        wait_until(lambda: len(answers) == 32, 'the answers')
+        assert answers == [None] * 32, answers
+        create(host, apk.fileno(), files[32].fileno())
+        for file in files:
+            file.close()
 
 
 def plain_fd(tool):
