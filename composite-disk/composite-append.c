@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/fd.h"
 #include "composite-disk/composite-file.h"
 #include "composite-disk/composite-image.h"
 
@@ -100,9 +101,13 @@ int composite_file_append(const char *path,
 {
     _cleanup_(appending_freep) Appending *appending = calloc(1, sizeof(*appending));
 
+    _cleanup_close_ int lock = -EBADF;
+
     if (!appending)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    int r = take_old_partitions(appending, path, error);
+    int r = composite_file_lock(path, &lock, error);
+    if (r >= 0)
+        r = take_old_partitions(appending, path, error);
     if (r < 0)
         return r;
     if (n_partitions > GPT_PARTITIONS_MAX - appending->n_old)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -97,7 +98,11 @@ static int making_init(Making *making,
 
 /* --- partition files --- */
 
-/* @file as the descriptor names it. Its directory has no links in it then, itself it may be one. */
+#define INHERITED_PREFIX "/proc/self/fd/" /* a name that is the same for every reader */
+#define PROCESSES        "/proc/"
+
+/* @file as the descriptor names it. Its directory has no links in it then, itself it may be one.
+ * -EXDEV for one that only this process has. */
 static int name_file(const Making *making, const char *file, char **ret_path)
 {
     const char *slash = strrchr(file, '/');
@@ -108,6 +113,12 @@ static int name_file(const Making *making, const char *file, char **ret_path)
 
     if (!directory)
         return -errno;
+    if (strncmp(directory, PROCESSES, strlen(PROCESSES)) == 0) {
+        if (strncmp(file, INHERITED_PREFIX, strlen(INHERITED_PREFIX)) != 0)
+            return -EXDEV;
+        *ret_path = strdup(file);
+        return *ret_path ? 0 : -ENOMEM;
+    }
     if (asprintf(&absolute, "%s/%s", strcmp(directory, "/") == 0 ? "" : directory,
                  slash ? slash + 1 : file) < 0)
         return -ENOMEM;
@@ -203,6 +214,12 @@ static int look_at_partition(Making *making, size_t index, CompositeFileFormat f
     if (r < 0)
         return r;
     r = name_file(making, partition->file, &input->path);
+    if (r == -EXDEV)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "'%s' of partition '%s' is a descriptor of this process, which ends: give "
+                         "the file's path, or " INHERITED_PREFIX "N for one that whoever opens the "
+                         "disk inherits",
+                         partition->file, partition->label);
     if (r < 0)
         return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot name '%s'", partition->file);
     return 0;
@@ -522,6 +539,26 @@ static int read_old(const char *path, CompositeDescriptor **ret_descriptor)
     return composite_descriptor_read(&source, path, ret_descriptor, NULL);
 }
 
+int composite_file_lock(const char *path, int *ret_lock, Error *error)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat ours, there;
+
+    *ret_lock = -EBADF;
+    if (fd < 0)
+        return 0; /* there is none, or whoever opens it says what is wrong */
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK
+                   ? error_set(error, ERROR_IMAGE_BUSY, "'%s' is in use by another process", path)
+                   : 0; /* a file system without locks */
+    if (fstat(fd, &ours) < 0 || stat(path, &there) < 0 || ours.st_dev != there.st_dev ||
+        ours.st_ino != there.st_ino)
+        return error_set(error, ERROR_IMAGE_BUSY,
+                         "'%s' was replaced by another process just now: try again", path);
+    *ret_lock = take_fd(&fd);
+    return 0;
+}
+
 static int check_not_an_input(const Making *making, Error *error)
 {
     struct stat status;
@@ -544,8 +581,11 @@ static int make(Making *making,
 {
     _cleanup_(output_file_deinit) OutputFile descriptor = OUTPUT_FILE_INIT;
     _cleanup_(composite_descriptor_freep) CompositeDescriptor *old = NULL;
+    _cleanup_close_ int lock = -EBADF;
 
     int r = lay_out(making, options, error);
+    if (r >= 0 && options->replace && !options->keep)
+        r = composite_file_lock(making->path, &lock, error);
     if (r >= 0)
         r = check_not_an_input(making, error);
     if (r >= 0)

@@ -33,7 +33,7 @@ typedef struct CompositeFileOptions {
     uint32_t sector_size; /* 512 or 4096 */
     bool replace;         /* a disk that is there; what only it used is removed */
     /* Its GUID, and the places of its partitions, which are the first ones of the new disk; NULL
-     * for a new disk. ERROR_INVALID_CONFIG when one would move. */
+     * for a new disk. ERROR_INVALID_CONFIG when one would move. The caller has the lock then. */
     const GptTable *keep;
 } CompositeFileOptions;
 
@@ -44,6 +44,11 @@ typedef struct CompositeFileResult {
 
 /* "crosvm", "vmdk" or "device-mapper"; -EINVAL for another name. */
 int composite_file_format_from_string(const char *name, CompositeFileFormat *ret_format);
+
+/* Keeps other makers off the disk @path until the caller closes *@ret_lock: who reads it, to write
+ * one that takes its place, would lose what another has added meanwhile. ERROR_IMAGE_BUSY when one
+ * is at it. Where there is no disk, or are no locks, *@ret_lock is -EBADF. */
+int composite_file_lock(const char *path, int *ret_lock, Error *error);
 
 /* Makes the disk @path of @partitions. Files in or below its directory are named relative to it,
  * others from the root. ERROR_INVALID_FILE, IMAGE_INVALID and INVALID_CONFIG name the partition or

@@ -220,6 +220,44 @@ def test_a_partition_named_as_a_file_beside_the_disk_is_never_removed(tool):
 
 
 @with_tool
+def test_what_several_append_at_once_is_there_or_was_refused(tool):
+    make_parts(tool)
+    tool.ok('create', '-o', 'd.img', 'a=a.img')
+    with open(tool.path('d.img'), 'rb') as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        for words in (['append', 'd.img', 'c=c.bin'], ['create', '-f', '-o', 'd.img', 'b=b.bin']):
+            tool.refuses("'d.img' is in use by another process", *words)
+    expected = ['a']
+    for turn in range(10):
+        running = {f'{turn} {i}': subprocess.Popen(
+            [tool.program, 'append', 'd.img', f'{turn} {i}=c.bin'], cwd=tool.directory,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for i in range(4)}
+        for label, process in running.items():
+            error = process.communicate()[1]
+            assert process.returncode == 0 or b'process' in error, error
+            expected += [label] if process.returncode == 0 else []
+        assert any(label.startswith(str(turn)) for label in expected)
+    labels = [row['label'] for row in tool.json('info', 'd.img')['partitions']]
+    assert sorted(labels) == sorted(expected)
+    assert tool.json('check', 'd.img')['problems'] == []
+    assert len([name for name in tool.names() if name.startswith('d-')]) == 3, tool.names()
+
+
+@with_tool
+def test_a_file_by_its_descriptor_is_named_for_whoever_opens_the_disk(tool):
+    make_parts(tool)
+    with open(tool.path('a.img'), 'rb') as file:
+        number = file.fileno()
+        done = tool.call('create', '-o', 'd.img', f'a=/proc/self/fd/{number}', pass_fds=[number])
+        assert done.returncode == 0, done
+        shown = tool.call('info', 'd.img', pass_fds=[number])
+        assert shown.returncode == 0 and f' /proc/self/fd/{number}\n' in shown.stdout.decode()
+        for name in (f'/dev/fd/{number}', f'/proc/{os.getpid()}/fd/{number}'):
+            tool.refuses('is a descriptor of this process', 'create', '-o', 'e.img', f'a={name}',
+                         pass_fds=[number], status=2)
+
+
+@with_tool
 def test_paths_are_relative_below_the_disk_and_absolute_elsewhere(tool):
     os.mkdir(tool.path('sub'))
     make_parts(tool)
