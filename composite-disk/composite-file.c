@@ -327,8 +327,8 @@ static int write_companion(Making *making, Companion companion, Error *error)
 }
 
 /* Opens the companion under the first name of its kind that is free: an older disk keeps its own
- * until the new one is there. */
-static int open_companion(Making *making, Companion companion, bool replace, Error *error)
+ * until the new one is there, and one that was never finished may have left some. */
+static int open_companion(Making *making, Companion companion, Error *error)
 {
     _cleanup_free_ char *full = NULL;
 
@@ -343,21 +343,21 @@ static int open_companion(Making *making, Companion companion, bool replace, Err
             full = NULL;
             return error_set(error, ERROR_NO_MEMORY, "out of memory");
         }
-        if (!replace || lstat(full, &status) < 0)
+        if (lstat(full, &status) < 0)
             return output_file_open(full, false, &making->outputs[companion], error);
     }
     return error_set(error, ERROR_INVALID_FILE, "'%s' is taken, and %d other names", full,
                      GENERATIONS_MAX - 1);
 }
 
-static int make_companions(Making *making, bool replace, Error *error)
+static int make_companions(Making *making, Error *error)
 {
     int r = 0;
 
     for (unsigned i = 0; r >= 0 && i < COMPANION_MAX; i++) {
         if (i == COMPANION_FILLER && !needs_filler(making->layout))
             continue;
-        r = open_companion(making, (Companion)i, replace, error);
+        r = open_companion(making, (Companion)i, error);
         if (r >= 0)
             r = write_companion(making, (Companion)i, error);
     }
@@ -594,7 +594,7 @@ static int make(Making *making,
         return r;
     if (options->replace)
         (void)read_old(making->path, &old); /* another file has nothing beside it */
-    r = make_companions(making, options->replace, error);
+    r = make_companions(making, error);
     if (r >= 0)
         r = write_descriptor(making, options->format, &descriptor, error);
     if (r >= 0)

@@ -11,7 +11,7 @@ const ToolVerb *const tool_verb_tables[] = {
     instance_verbs,
     vbmeta_verbs,
     payload_metadata_verbs,
-    payload_disk_verbs,
     vbmeta_make_verbs,
+    payload_disk_verbs,
     NULL,
 };

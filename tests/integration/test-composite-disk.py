@@ -527,6 +527,18 @@ def test_killed_at_any_time_it_leaves_the_old_disk_or_the_new(tool):
         assert tool.json('check', 'd.img')['problems'] == []
 
 
+@with_tool
+def test_files_of_a_disk_that_was_never_finished_are_in_nobodys_way(tool):
+    make_parts(tool)
+    tool.write('d-header.img', b'left')
+    tool.write('d-footer-2.img', b'left')
+    tool.ok('create', '-o', 'd.img', 'a=a.img', 'b=b.bin')
+    assert tool.json('check', 'd.img')['problems'] == []
+    assert [name for name in tool.names() if name.startswith('d-')] == [
+        'd-filler.img', 'd-footer-2.img', 'd-footer.img', 'd-header-2.img', 'd-header.img']
+    assert tool.read('d-header.img') == tool.read('d-footer-2.img') == b'left'
+
+
 def digest(path):
     with open(path, 'rb') as file:
         return hashlib.sha256(file.read()).hexdigest()
