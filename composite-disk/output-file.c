@@ -117,6 +117,35 @@ static int name_unnamed(OutputFile *file)
     return 0;
 }
 
+/* Gives the temporary name's file its name, which nobody has. NFS, 9p and many file systems in user
+ * space know no RENAME_NOREPLACE, and some of them no links: there an empty file takes the name, as
+ * the first and only one, and is replaced. */
+static int rename_to_new(const OutputFile *file)
+{
+    int directory = file->directory_fd;
+
+    if (renameat2(directory, file->temporary, directory, file->name, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    _cleanup_close_ int claim =
+        openat(directory, file->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+    if (claim < 0)
+        return -errno;
+    if (renameat(directory, file->temporary, directory, file->name) == 0)
+        return 0;
+    int r = -errno;
+    (void)unlinkat(directory, file->name, 0); /* the rename's error is told */
+    return r;
+}
+
+static int rename_over(const OutputFile *file)
+{
+    return renameat(file->directory_fd, file->temporary, file->directory_fd, file->name) < 0
+               ? -errno
+               : 0;
+}
+
 static int give_name(OutputFile *file)
 {
     if (fsync(file->fd) < 0)
@@ -126,9 +155,9 @@ static int give_name(OutputFile *file)
         if (r < 0 || !file->temporary)
             return r;
     }
-    if (renameat2(file->directory_fd, file->temporary, file->directory_fd, file->name,
-                  file->replace ? 0 : RENAME_NOREPLACE) < 0)
-        return -errno;
+    int r = file->replace ? rename_over(file) : rename_to_new(file);
+    if (r < 0)
+        return r;
     free(file->temporary);
     file->temporary = NULL;
     return 0;

@@ -186,7 +186,7 @@ tests_unit_test_merkle_builder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_create
 	-Wl,--wrap=pthread_cond_wait,--wrap=byte_source_read
 tests_unit_test_merkle_tree_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_output_file_LDADD = $(composite_disk_unit_libs)
-tests_unit_test_output_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=openat,--wrap=fsync
+tests_unit_test_output_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=openat,--wrap=fsync,--wrap=renameat2
 tests_unit_test_partition_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_payload_disk_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_payload_metadata_LDADD = $(composite_disk_unit_libs)

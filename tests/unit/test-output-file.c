@@ -14,12 +14,15 @@
 #include "common/fd.h"
 #include "tests/helpers/test.h"
 
-/* What fails: a file system without unnamed files, or a disk that takes no more. */
-static bool no_tmpfile;
+/* What fails: a file system without unnamed files or renames that replace nothing, or a disk that
+ * takes no more. */
+static bool no_tmpfile, no_rename_flags;
 static int fsyncs_left;
 
 int __real_openat(int directory, const char *path, int flags, ...);
 int __wrap_openat(int directory, const char *path, int flags, ...);
+int __real_renameat2(int from, const char *name, int to, const char *new_name, unsigned flags);
+int __wrap_renameat2(int from, const char *name, int to, const char *new_name, unsigned flags);
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 
@@ -35,6 +38,14 @@ int __wrap_openat(int directory, const char *path, int flags, ...)
         return -1;
     }
     return __real_openat(directory, path, flags, mode);
+}
+
+int __wrap_renameat2(int from, const char *name, int to, const char *new_name, unsigned flags)
+{
+    if (!no_rename_flags || flags == 0)
+        return __real_renameat2(from, name, to, new_name, flags);
+    errno = EINVAL;
+    return -1;
 }
 
 int __wrap_fsync(int fd)
@@ -59,7 +70,7 @@ static int setup(void **state)
     if (!mkdtemp(fixture.directory))
         return -1;
     (void)snprintf(fixture.path, sizeof(fixture.path), "%s/out", fixture.directory);
-    no_tmpfile = false;
+    no_tmpfile = no_rename_flags = false;
     fsyncs_left = 100;
     return 0;
 }
@@ -170,6 +181,24 @@ static void what_is_there_stays_unless_it_is_to_be_replaced(void **state)
     }
 }
 
+static void a_file_system_with_the_fewest_means_keeps_what_is_there(void **state)
+{
+    (void)state;
+    _cleanup_(output_file_deinit) OutputFile first = OUTPUT_FILE_INIT, second = OUTPUT_FILE_INIT;
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+
+    no_tmpfile = no_rename_flags = true;
+    assert_int_equal(output_file_open(fixture.path, false, &first, NULL), 0);
+    assert_int_equal(output_file_open(fixture.path, false, &second, NULL), 0);
+    assert_int_equal(fd_write_all(first.fd, "first", 5), 0);
+    assert_int_equal(fd_write_all(second.fd, "second", 6), 0);
+    assert_int_equal(output_file_commit(&first, NULL), 0);
+    assert_int_equal(output_file_commit(&second, &error), -EEXIST);
+    output_file_deinit(&second);
+    assert_content(fixture.path, "first");
+    assert_int_equal(count_names(false), 1);
+}
+
 static void replacing_is_one_step(void **state)
 {
     (void)state;
@@ -256,6 +285,7 @@ int main(void)
         CASE(a_file_is_there_once_it_is_committed),
         CASE(a_file_that_is_given_up_was_never_there),
         CASE(what_is_there_stays_unless_it_is_to_be_replaced),
+        CASE(a_file_system_with_the_fewest_means_keeps_what_is_there),
         CASE(replacing_is_one_step),
         CASE(a_link_is_replaced_and_not_followed),
         CASE(what_is_no_file_is_not_replaced),
