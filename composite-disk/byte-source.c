@@ -40,35 +40,47 @@ int byte_source_from_fd(int fd, const char *name, ByteSource *ret_source, Error 
     struct stat status;
     uint64_t size;
 
+    if (fstat(fd, &status) < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot look at '%s'", name);
+    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+        return error_set(error, ERROR_INVALID_FILE,
+                         "'%s' is %s; an image is a regular file or a block device", name,
+                         describe(status.st_mode));
     int mode = fd_get_access_mode(fd);
     if (mode < 0)
         return error_set_errno(error, ERROR_INVALID_FILE, mode, "'%s'", name);
     if (mode != O_RDONLY && mode != O_RDWR)
         return error_set(error, ERROR_INVALID_FILE, "'%s' is not open for reading", name);
-    if (fstat(fd, &status) < 0)
-        return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot look at '%s'", name);
 
-    if (S_ISREG(status.st_mode)) {
+    if (S_ISREG(status.st_mode))
         size = (uint64_t)status.st_size;
-    } else if (!S_ISBLK(status.st_mode)) {
-        return error_set(error, ERROR_INVALID_FILE,
-                         "'%s' is %s; an image is a regular file or a block device", name,
-                         describe(status.st_mode));
-    } else if (ioctl(fd, BLKGETSIZE64, &size) < 0 || size > INT64_MAX) {
+    else if (ioctl(fd, BLKGETSIZE64, &size) < 0 || size > INT64_MAX)
         return error_set(error, ERROR_INVALID_FILE, "the block device '%s' has no size", name);
-    }
     *ret_source = (ByteSource){ .fd = fd, .size = size };
+    return 0;
+}
+
+int byte_source_open_file(int directory_fd, const char *path, int mode, int *ret_fd)
+{
+    _cleanup_close_ int place = openat(directory_fd, path, O_PATH | O_CLOEXEC);
+    struct stat status;
+
+    if (place < 0 || fstat(place, &status) < 0)
+        return -errno;
+    if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode))
+        return fd_reopen(place, mode | O_NONBLOCK, ret_fd);
+    *ret_fd = take_fd(&place);
     return 0;
 }
 
 int byte_source_open(const char *path, ByteSource *ret_source, Error *error)
 {
-    /* A pipe would wait for its other end, and a terminal become ours. */
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    _cleanup_close_ int fd = -EBADF;
 
-    if (fd < 0)
-        return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot open '%s'", path);
-    int r = byte_source_from_fd(fd, path, ret_source, error);
+    int r = byte_source_open_file(AT_FDCWD, path, O_RDONLY, &fd);
+    if (r < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot open '%s'", path);
+    r = byte_source_from_fd(fd, path, ret_source, error);
     if (r < 0)
         return r;
     (void)take_fd(&fd); /* the source has it */

@@ -25,6 +25,12 @@ ByteSource byte_source_from_memory(const void *data, size_t size);
  * not used. ERROR_INVALID_FILE names @name and what is wrong with it. */
 int byte_source_from_fd(int fd, const char *name, ByteSource *ret_source, Error *error);
 
+/* Opens @path for what byte_source_from_fd() makes of it, which is to say what is no file or block
+ * device: that is not opened itself (O_PATH), for a pipe would wait, a terminal become ours, and a
+ * watchdog begin to count. @path may come from an image that others made. @mode: O_RDONLY or
+ * O_RDWR. Source of the way: open(2), O_PATH. */
+int byte_source_open_file(int directory_fd, const char *path, int mode, int *ret_fd);
+
 /* Opens @path, following symbolic links, and never waits for it to open. The caller closes
  * @ret_source->fd. ERROR_INVALID_FILE as above. */
 int byte_source_open(const char *path, ByteSource *ret_source, Error *error);

@@ -134,11 +134,12 @@ static int open_partition(const CompositeFilePartition *partition,
     if (!partition->writable)
         return byte_source_open(partition->file, ret_source, error);
 
-    _cleanup_close_ int fd = open(partition->file, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot open '%s' for writing",
+    _cleanup_close_ int fd = -EBADF;
+    int r = byte_source_open_file(AT_FDCWD, partition->file, O_RDWR, &fd);
+    if (r < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot open '%s' for writing",
                                partition->file);
-    int r = byte_source_from_fd(fd, partition->file, ret_source, error);
+    r = byte_source_from_fd(fd, partition->file, ret_source, error);
     if (r < 0)
         return r;
     (void)take_fd(&fd); /* the source has it */

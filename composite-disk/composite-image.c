@@ -125,9 +125,7 @@ static int open_file(const Opening *opening,
     if (strncmp(path, INHERITED_PREFIX, strlen(INHERITED_PREFIX)) == 0) {
         r = open_inherited(path, writable, &fd);
     } else {
-        fd = openat(opening->directory_fd, path,
-                    (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-        r = fd < 0 ? -errno : 0;
+        r = byte_source_open_file(opening->directory_fd, path, writable ? O_RDWR : O_RDONLY, &fd);
     }
     if (r < 0)
         return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot open component '%s'%s", path,

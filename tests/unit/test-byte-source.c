@@ -3,9 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/fd.h"
@@ -159,18 +163,45 @@ static void what_is_no_image_is_named(void **state)
     (void)state;
     _cleanup_close_ int directory = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     _cleanup_close_ int device = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    _cleanup_close_ int write_only = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    _cleanup_close_ int path_only = open("/dev/null", O_PATH | O_CLOEXEC);
+    _cleanup_close_ int file = new_file("abcdefgh"), write_only = -EBADF, path_only = -EBADF;
     int pipes[2];
 
+    assert_int_equal(fd_reopen(file, O_WRONLY, &write_only), 0);
+    assert_int_equal(fd_reopen(file, O_PATH, &path_only), 0);
     assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
     assert_refused(directory, -EBADF, "'it' is a directory; an image is a regular file");
     assert_refused(device, -EBADF, "'it' is a character device");
     assert_refused(pipes[0], -EBADF, "'it' is a pipe");
     assert_refused(write_only, -EBADF, "'it' is not open for reading");
     assert_refused(path_only, -EBADF, "'it' is not open for reading");
-    assert_refused(-1, -EBADF, "'it': Bad file descriptor");
+    assert_refused(-1, -EBADF, "cannot look at 'it': Bad file descriptor");
     fd_close_many(pipes, 2);
+}
+
+static void what_is_no_image_is_not_even_opened(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/byte-source-XXXXXX";
+    uint8_t event[sizeof(struct inotify_event) + NAME_MAX + 1];
+    _cleanup_close_ int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    ByteSource source;
+
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && fd_close(fd) < 0);
+    assert_true(inotify_add_watch(watch, path, IN_OPEN) >= 0);
+    assert_int_equal(byte_source_open(path, &source, NULL), 0);
+    assert_true(read(watch, event, sizeof(event)) > 0); /* a file is */
+    (void)fd_close(source.fd);
+
+    assert_int_equal(unlink(path), 0);
+    while (read(watch, event, sizeof(event)) > 0) {
+    }
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_true(inotify_add_watch(watch, path, IN_OPEN) >= 0);
+    assert_true(byte_source_open(path, &source, NULL) < 0);
+    assert_int_equal(read(watch, event, sizeof(event)), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(unlink(path), 0);
 }
 
 int main(void)
@@ -183,6 +214,7 @@ int main(void)
         cmocka_unit_test(all_of_it_is_read_up_to_a_maximum),
         cmocka_unit_test(a_file_that_shrinks_is_noticed),
         cmocka_unit_test(what_is_no_image_is_named),
+        cmocka_unit_test(what_is_no_image_is_not_even_opened),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
