@@ -2,10 +2,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -350,11 +352,25 @@ static int finish_output(Error *error)
     return 0;
 }
 
+/* A disk has up to COMPOSITE_FILES_MAX files open at a time, more than the usual limit, which is
+ * there for programs that use select(). A file that gets too large is an error like others. */
+static void lift_limits(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* else opening says so */
+    }
+    (void)signal(SIGXFSZ, SIG_IGN);
+}
+
 static int run(const Options *options, ToolCall *call, Error *error)
 {
     Bar bar = { 0 };
     const Progress progress = { draw_bar, &bar };
 
+    lift_limits();
     call->progress = isatty(STDERR_FILENO) ? &progress : NULL;
     call->result = json_object_new_object();
     if (!call->result)

@@ -4,9 +4,14 @@
 #include <stddef.h>
 
 const ToolVerb *const tool_verb_tables[] = {
-    disk_verbs,         apk_verbs,
-    idsig_verbs,        payload_verbs,
-    instance_verbs,     payload_metadata_verbs,
-    payload_disk_verbs, vbmeta_verbs,
-    vbmeta_make_verbs,  NULL,
+    disk_verbs,
+    apk_verbs,
+    idsig_verbs,
+    payload_verbs,
+    instance_verbs,
+    vbmeta_make_verbs,
+    payload_metadata_verbs,
+    vbmeta_verbs,
+    payload_disk_verbs,
+    NULL,
 };

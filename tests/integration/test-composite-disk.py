@@ -5,6 +5,7 @@ guest that mounts them; and what is no disk."""
 import fcntl
 import hashlib
 import os
+import resource
 import struct
 import subprocess
 import sys
@@ -474,11 +475,19 @@ def test_a_file_that_somebody_writes_is_not_read(tool):
     tool.ok('extract', 'd.img', '-o', 'x')
 
 
+@with_tool
+def test_a_disk_may_have_more_files_than_the_usual_limit(tool):
+    tool.write('a', bytes(4096))
+    tool.write('inner', descriptor([('a', i, False, 0) for i in range(100)], 100))
+    tool.write('d.img', descriptor([('inner', 100 * i, False, 0) for i in range(40)], 4000))
+    def few(hard):
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    assert tool.call('check', 'd.img', preexec_fn=few(5000)).stdout.count(b'pieces: 4000') == 1
+    tool.refuses("'a': Too many open files", 'check', 'd.img', preexec_fn=few(1000))
+
+
 def limited(size):
     """Lets files grow to @size bytes only, as a full disk would."""
-    import resource
-    import signal
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
