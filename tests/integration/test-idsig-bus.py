@@ -157,7 +157,7 @@ def test_a_job_ends_with_its_client_or_the_daemon(host, tool):
             except TimeoutError:
                 os.kill(worker, signal.SIGKILL)
                 raise
-        assert tool.read('idsig')[:4] in (b'', bytes(4))  # no idsig
+        assert tool.read('idsig')[:4] in (b'junk', b'', bytes(4))  # as it was, or no idsig
         if end == 'client':
             with open(tool.path('a.apk'), 'rb') as apk, open(tool.path('idsig'), 'r+b') as idsig:
                 create(host, apk.fileno(), idsig.fileno())
