@@ -44,6 +44,7 @@ typedef struct Job {
     Box box;
     SeccompPolicy *policy;
     int connection; /* lent; the daemon's */
+    int null_fd;    /* /dev/null */
     int worker_end; /* of the socket between worker and launcher */
 } Job;
 
@@ -62,6 +63,7 @@ static void job_deinit(Job *job)
     seccomp_policy_free(job->policy);
     for (size_t i = 0; i < ELEMENTS_OF(job->locks); i++)
         job->locks[i] = fd_close(job->locks[i]);
+    job->null_fd = fd_close(job->null_fd);
     job->worker_end = fd_close(job->worker_end);
 }
 
@@ -113,9 +115,22 @@ static int prepare_libcrypto(void)
                : -EIO;
 }
 
-static _Noreturn void worker_main(Job *job)
+/* Leaves the worker nothing but the job's files: standard error may be the log of all others, and a
+ * file, which the policy would let it cut off. */
+static int close_others(const Job *job)
 {
     const int keep[] = { job->fds[0], job->n_fds > 1 ? job->fds[1] : -EBADF, job->worker_end };
+
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (dup2(job->null_fd, fd) < 0)
+            return -errno;
+    }
+    fd_close_all_but(keep, ELEMENTS_OF(keep), -EBADF);
+    return 0;
+}
+
+static _Noreturn void worker_main(Job *job)
+{
     const BoxLimit file_size = { RLIMIT_FSIZE, job->file_size_max };
     Error error = ERROR_INIT;
     BoxStep step = BOX_SESSION;
@@ -126,8 +141,9 @@ static _Noreturn void worker_main(Job *job)
         r = box_enter(&job->box, job->uid, wait_for_map, job, &step);
     if (r < 0)
         finish(job, step, -r, NULL);
-    fd_close_all_but(keep, ELEMENTS_OF(keep), -EBADF);
-    r = box_set_limits(&file_size, 1);
+    r = close_others(job);
+    if (r >= 0)
+        r = box_set_limits(&file_size, 1);
     if (r < 0)
         finish(job, BOX_LIMITS, -r, NULL);
     r = seccomp_policy_apply(job->policy, NULL);
@@ -280,6 +296,9 @@ static int run_worker(Job *job, Error *error)
                                     .exit_signal = SIGCHLD };
     siginfo_t info;
 
+    job->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC); /* there is none in the box */
+    if (job->null_fd < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot open /dev/null");
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return error_set_errno(error, ERROR_FAILED, errno, "cannot make a socket pair");
     _cleanup_close_ int socket_fd = pair[0];
@@ -311,6 +330,7 @@ int disk_worker_run(const TemplateOptions *options,
                                       .connection = connection,
                                       .locks = { -EBADF, -EBADF },
                                       .box = BOX_INIT,
+                                      .null_fd = -EBADF,
                                       .worker_end = -EBADF };
     _cleanup_close_ int uid_lock = -EBADF;
     int r = 0;

@@ -113,15 +113,15 @@ def make_large(tool):
 
 
 def worker_of(path):
-    """The process that has @path open in its box, whose parent has its uid and no file."""
+    """The process that has @path open and nothing of the launcher's any more."""
     for pid in processes():
         try:
             with open(f'/proc/{pid}/status', encoding='utf-8') as file:
-                inside = file.read().split('\nNSpid:\t')[1].split('\n')[0].split()
+                is_inside = len(file.read().split('\nNSpid:\t')[1].split('\n')[0].split()) > 1
             fds = [os.readlink(f'/proc/{pid}/fd/{fd}') for fd in os.listdir(f'/proc/{pid}/fd')]
         except OSError:
             continue
-        if len(inside) > 1 and path in fds:
+        if is_inside and path in fds and len(fds) <= 6:
             return pid
     return None
 
@@ -162,6 +162,27 @@ def test_a_job_ends_with_its_client_or_the_daemon(host, tool):
             with open(tool.path('a.apk'), 'rb') as apk, open(tool.path('idsig'), 'r+b') as idsig:
                 create(host, apk.fileno(), idsig.fileno())
             tool.ok('idsig', 'verify', 'a.apk', 'idsig')
+
+
+@with_apk
+def test_a_worker_has_nothing_but_the_files(host, tool):
+    make_large(tool)
+    with open(tool.path('large.apk'), 'rb') as apk, \
+            tempfile.NamedTemporaryFile('r+b', dir=tool.directory) as idsig:
+        answers = []
+        host.manager().CreateOrUpdateIdsig(
+            dbus.types.UnixFd(apk.fileno()), dbus.types.UnixFd(idsig.fileno()), timeout=600,
+            reply_handler=lambda: answers.append(None), error_handler=answers.append)
+        wait_until(lambda: worker_of(idsig.name), 'the worker')
+        worker = worker_of(idsig.name)
+        os.kill(worker, signal.SIGSTOP)
+        files = {os.readlink(f'/proc/{worker}/fd/{fd}') for fd in os.listdir(f'/proc/{worker}/fd')}
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: answers, 'the answer')
+        assert 'ended without an answer' in str(answers[0]), answers
+        sockets = {name for name in files if name.startswith('socket:')}
+        assert files - sockets == {'/dev/null', tool.path('large.apk'), idsig.name}, files
+        assert len(sockets) == 1, files
 
 
 @with_apk
