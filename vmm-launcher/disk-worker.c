@@ -25,12 +25,22 @@
 #include "common/seccomp-policy.h"
 #include "common/text.h"
 #include "composite-disk/apk-idsig.h"
+#include "composite-disk/merkle-builder.h"
 #include "composite-disk/partition-file.h"
 #include "vmm-launcher/box.h"
 #include "vmm-launcher/image-lock.h"
 #include "vmm-launcher/vm-uid.h"
 
 #define SENTENCE_MAX 511
+
+/* The threads that hash, with stacks of 8 MiB, and more than all else takes. Nobody's cgroup limits
+ * a worker. */
+#ifdef __SANITIZE_ADDRESS__ /* whose own memory counts */
+#    define DATA_MAX RLIM_INFINITY
+#else
+#    define DATA_MAX (UINT64_C(1) << 30)
+#endif
+#define THREADS_MAX (MERKLE_THREADS_MAX + 1)
 
 typedef struct Job {
     const SupervisorMessage *message;
@@ -131,7 +141,9 @@ static int close_others(const Job *job)
 
 static _Noreturn void worker_main(Job *job)
 {
-    const BoxLimit file_size = { RLIMIT_FSIZE, job->file_size_max };
+    const BoxLimit limits[] = { { RLIMIT_FSIZE, job->file_size_max },
+                                { RLIMIT_DATA, DATA_MAX },
+                                { RLIMIT_NPROC, THREADS_MAX } };
     Error error = ERROR_INIT;
     BoxStep step = BOX_SESSION;
 
@@ -143,7 +155,7 @@ static _Noreturn void worker_main(Job *job)
         finish(job, step, -r, NULL);
     r = close_others(job);
     if (r >= 0)
-        r = box_set_limits(&file_size, 1);
+        r = box_set_limits(limits, ELEMENTS_OF(limits));
     if (r < 0)
         finish(job, BOX_LIMITS, -r, NULL);
     r = seccomp_policy_apply(job->policy, NULL);

@@ -177,8 +177,13 @@ def test_a_worker_has_nothing_but_the_files(host, tool):
         worker = worker_of(idsig.name)
         os.kill(worker, signal.SIGSTOP)
         files = {os.readlink(f'/proc/{worker}/fd/{fd}') for fd in os.listdir(f'/proc/{worker}/fd')}
+        with open(f'/proc/{worker}/limits', encoding='ascii') as file:
+            limits = dict(line[:54].rsplit(maxsplit=2)[:2] for line in file if 'Max ' in line)
         os.kill(worker, signal.SIGKILL)
         wait_until(lambda: answers, 'the answer')
+        assert limits['Max processes'] == '65', limits
+        assert int(limits['Max file size']) < 64 << 20, limits  # the idsig's
+        assert limits['Max data size'] == ('unlimited' if tool.sanitized else str(1 << 30)), limits
         assert 'ended without an answer' in str(answers[0]), answers
         sockets = {name for name in files if name.startswith('socket:')}
         assert files - sockets == {'/dev/null', tool.path('large.apk'), idsig.name}, files
