@@ -26,7 +26,13 @@ int image_lock(int fd, bool writable, int *ret_lock, Error *error)
         return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot look at a disk image");
     if (!S_ISREG(status.st_mode) || memfd_is_sealed(fd))
         return 0;
-    int r = fd_reopen(fd, writable ? O_RDWR : O_RDONLY, &locked);
+    /* Does not wait for who has a lease on the file: up to 45 seconds, and more than a launch
+     * takes. */
+    int r = fd_reopen(fd, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK, &locked);
+    if (r == -EWOULDBLOCK)
+        return error_set(error, ERROR_IMAGE_BUSY,
+                         "another process has a lease on a disk image (inode %ju): try again",
+                         (uintmax_t)status.st_ino);
     if (r < 0)
         return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot open a disk image anew");
     for (size_t i = 0; i < ELEMENTS_OF(locks); i++) {

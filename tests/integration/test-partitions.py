@@ -3,9 +3,11 @@
 """InitializeWritablePartition: partition images made by a disk worker in its box."""
 import fcntl
 import os
+import signal
 import struct
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
@@ -103,6 +105,21 @@ def test_a_sealed_file_is_refused_before_it_is_touched(host, _file):
         assert problem.get_dbus_name().endswith('.InvalidFile'), problem
         assert os.pread(fd, 5000, 0) == b'precious'
         os.close(fd)
+
+
+@with_file
+def test_a_lease_on_the_file_is_not_waited_for(host, file):
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        start = time.monotonic()
+        problem = refuses(host, file.fileno(), 4096, 'raw', 'has a lease on a disk image')
+        assert problem.get_dbus_name().endswith('.ImageBusy'), problem
+        assert time.monotonic() - start < 20
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        initialize(host, file.fileno(), 4096, 'raw')
+    finally:
+        signal.signal(signal.SIGIO, before)
 
 
 @with_file
