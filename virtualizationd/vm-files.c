@@ -163,6 +163,11 @@ static int check_file(const VmFile *file, int fd, struct stat *ret_status, Error
                          file->use == VM_FILE_OUTPUT ? "writing"
                          : file->writable            ? "reading and writing"
                                                      : "reading");
+    if (file->use == VM_FILE_DISK && file->writable && (fcntl(fd, F_GETFL) & O_APPEND))
+        return error_set(error, ERROR_INVALID_FILE,
+                         "the file '%s' is open for appending: all that the guest writes would go "
+                         "to its end",
+                         file->key);
     return 0;
 }
 

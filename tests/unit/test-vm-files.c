@@ -212,6 +212,9 @@ static void files_of_the_wrong_access_mode_are_refused(void **state)
                    "the file 'data.img' is not open for reading and writing");
     assert_refused(fixture, "data.img", reopen(image, O_WRONLY),
                    "the file 'data.img' is not open for reading and writing");
+    assert_refused(fixture, "data.img", reopen(image, O_RDWR | O_APPEND),
+                   "the file 'data.img' is open for appending: all that the guest writes would "
+                   "go to its end");
     assert_taken(fixture, "a.img", reopen(image, O_RDONLY));
     assert_refused(fixture, "a.img", reopen(image, O_RDONLY), "the file 'a.img' is there already");
 }
