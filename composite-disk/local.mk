@@ -91,6 +91,7 @@ programs_composite_disk_SOURCES = \
 	%D%/tool/tool.h \
 	%D%/tool/vbmeta-options.c %D%/tool/vbmeta-options.h \
 	%D%/tool/verb-apk.c \
+	%D%/tool/verb-disk-read.c \
 	%D%/tool/verb-disk.c \
 	%D%/tool/verb-idsig.c \
 	%D%/tool/verb-instance.c \

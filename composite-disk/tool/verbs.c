@@ -10,6 +10,7 @@ const ToolVerb *const tool_verb_tables[] = {
     payload_verbs,
     instance_verbs,
     vbmeta_make_verbs,
+    disk_reading_verbs,
     payload_metadata_verbs,
     vbmeta_verbs,
     payload_disk_verbs,
