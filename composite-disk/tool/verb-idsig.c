@@ -205,7 +205,7 @@ static int run_verify(ToolCall *call, Error *error)
 const ToolVerb idsig_verbs[] = {
     { .name = "idsig create",
       .arguments = "APK",
-      .summary = "make the idsig (APK Signature Scheme v4) of a signed APK, or bring it up to date",
+      .summary = "make or renew the idsig (signature scheme v4) of a signed APK",
       .n_min = 1,
       .n_max = 1,
       .options = { { "key", 'k', "FILE", "sign it too, with the APK's own key, in PEM" },

@@ -4,15 +4,7 @@
 #include <stddef.h>
 
 const ToolVerb *const tool_verb_tables[] = {
-    disk_verbs,
-    apk_verbs,
-    idsig_verbs,
-    payload_verbs,
-    instance_verbs,
-    vbmeta_make_verbs,
-    disk_reading_verbs,
-    payload_metadata_verbs,
-    vbmeta_verbs,
-    payload_disk_verbs,
+    disk_verbs, disk_reading_verbs, payload_verbs,  payload_disk_verbs, payload_metadata_verbs,
+    apk_verbs,  idsig_verbs,        instance_verbs, vbmeta_make_verbs,  vbmeta_verbs,
     NULL,
 };

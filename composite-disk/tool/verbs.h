@@ -5,12 +5,12 @@
 #include "composite-disk/tool/tool.h"
 
 extern const ToolVerb disk_verbs[];
+extern const ToolVerb disk_reading_verbs[];
+extern const ToolVerb payload_verbs[];
+extern const ToolVerb payload_disk_verbs[];
+extern const ToolVerb payload_metadata_verbs[];
 extern const ToolVerb apk_verbs[];
 extern const ToolVerb idsig_verbs[];
-extern const ToolVerb payload_verbs[];
 extern const ToolVerb instance_verbs[];
 extern const ToolVerb vbmeta_make_verbs[];
-extern const ToolVerb disk_reading_verbs[];
-extern const ToolVerb payload_metadata_verbs[];
 extern const ToolVerb vbmeta_verbs[];
-extern const ToolVerb payload_disk_verbs[];
