@@ -45,45 +45,47 @@ static size_t column_width(struct json_object *rows, const char *key)
     return width;
 }
 
-static size_t table_width(struct json_object *rows)
+/* Of each column, which is a key of the first row; returns how wide a row is. */
+static size_t measure(struct json_object *rows, size_t widths[static COLUMNS_MAX])
 {
-    size_t width = 0;
+    size_t n = 0, width = 0;
 
     json_object_object_foreach(json_object_array_get_idx(rows, 0), key, unused)
     {
         (void)unused;
-        width += GAP + column_width(rows, key);
+        widths[n] = column_width(rows, key);
+        width += GAP + widths[n++];
     }
     return width; /* the indent is as wide as a gap */
 }
 
-static void print_cell(struct json_object *rows, const char *key, const char *text, size_t *gap)
+static void print_cell(size_t width, const char *text, size_t *gap)
 {
     pad(*gap);
     (void)fputs(text, stdout);
-    *gap = column_width(rows, key) - width_of(text) + GAP;
+    *gap = width - width_of(text) + GAP;
 }
 
-/* The columns are the keys of the first row. */
-static void print_table(struct json_object *rows)
+static void print_table(struct json_object *rows, const size_t widths[static COLUMNS_MAX])
 {
     struct json_object *first = json_object_array_get_idx(rows, 0);
-    size_t gap = INDENT;
+    size_t gap = INDENT, column = 0;
 
     json_object_object_foreach(first, key, unused)
     {
         (void)unused;
-        print_cell(rows, key, key, &gap);
+        print_cell(widths[column++], key, &gap);
     }
     (void)putchar('\n');
     for (size_t i = 0; i < json_object_array_length(rows); i++) {
         struct json_object *row = json_object_array_get_idx(rows, i);
 
         gap = INDENT;
-        json_object_object_foreach(first, column, ignored)
+        column = 0;
+        json_object_object_foreach(first, name, ignored)
         {
             (void)ignored;
-            print_cell(rows, column, value_text(json_object_object_get(row, column)), &gap);
+            print_cell(widths[column++], value_text(json_object_object_get(row, name)), &gap);
         }
         (void)putchar('\n');
     }
@@ -110,24 +112,24 @@ static void print_rows(struct json_object *rows)
 }
 
 /* A row that a terminal breaks is not read as one; what reads a pipe counts on rows. */
-static bool is_too_wide(struct json_object *rows)
+static bool is_too_wide(size_t width)
 {
     struct winsize size;
 
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 &&
-           table_width(rows) > size.ws_col;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && width > size.ws_col;
 }
 
 static void print_array(struct json_object *values)
 {
     struct json_object *first = json_object_array_get_idx(values, 0);
+    size_t widths[COLUMNS_MAX];
 
     if (!json_object_is_type(first, json_type_object))
         print_list(values);
-    else if (json_object_object_length(first) > COLUMNS_MAX || is_too_wide(values))
+    else if (json_object_object_length(first) > COLUMNS_MAX || is_too_wide(measure(values, widths)))
         print_rows(values);
     else
-        print_table(values);
+        print_table(values, widths);
 }
 
 static void print_member(const char *key, struct json_object *value, size_t indent, size_t width)
