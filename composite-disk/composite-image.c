@@ -18,12 +18,18 @@
 
 #define INHERITED_PREFIX "/proc/self/fd/"
 
+/* What a disk has taken so far, with those in it. */
+typedef struct Expense {
+    size_t n_files;
+    uint64_t descriptor_bytes;
+} Expense;
+
 /* A file that is being opened, and the composites around it. */
 typedef struct Opening {
     const struct Opening *outer; /* NULL for the outermost */
     unsigned depth;
     unsigned flags;
-    size_t *n_files;  /* opened for the whole disk so far */
+    Expense *expense;
     int directory_fd; /* where relative paths begin */
     dev_t device;
     ino_t inode;
@@ -153,6 +159,25 @@ static int check_not_in_itself(const Opening *opening, const char *path, Error *
     return 0;
 }
 
+/* Each is read as often as it is named. */
+static int read_descriptor(const Opening *opening,
+                           const ByteSource *source,
+                           const char *path,
+                           CompositeDescriptor **ret_descriptor,
+                           Error *error)
+{
+    uint64_t *bytes = &opening->expense->descriptor_bytes;
+
+    if (source->size > COMPOSITE_DESCRIPTORS_MAX - *bytes)
+        return error_set(
+            error, ERROR_IMAGE_INVALID,
+            "the descriptors of the disk and those in it have more than %d bytes, with "
+            "'%s'",
+            COMPOSITE_DESCRIPTORS_MAX, path);
+    *bytes += source->size;
+    return composite_descriptor_read(source, path, ret_descriptor, error);
+}
+
 /* Since version 2 relative paths begin at the descriptor's directory. */
 static int open_directory(const Opening *outer,
                           const CompositeDescriptor *descriptor,
@@ -220,7 +245,7 @@ static int add_composite(CompositeImage *image,
     _cleanup_(composite_image_freep) CompositeImage *inner = calloc(1, sizeof(*inner));
     _cleanup_close_ int directory_fd = -EBADF;
     Opening opening = {
-        .outer = outer, .depth = outer->depth + 1, .flags = outer->flags, .n_files = outer->n_files
+        .outer = outer, .depth = outer->depth + 1, .flags = outer->flags, .expense = outer->expense
     };
     struct stat status;
 
@@ -234,7 +259,7 @@ static int add_composite(CompositeImage *image,
     opening.inode = status.st_ino;
     int r = check_not_in_itself(&opening, component->path, error);
     if (r >= 0)
-        r = composite_descriptor_read(source, component->path, &inner->descriptor, error);
+        r = read_descriptor(&opening, source, component->path, &inner->descriptor, error);
     if (r < 0)
         return r;
     r = open_directory(outer, inner->descriptor, component->path, &directory_fd);
@@ -278,7 +303,7 @@ static int add_component(CompositeImage *image,
 
     /* All are counted, shown by the disk or not: each of a thousand components may show one byte of
      * a nested disk that has a thousand of its own, ten deep. */
-    if ((*opening->n_files)++ == COMPOSITE_FILES_MAX)
+    if (opening->expense->n_files++ == COMPOSITE_FILES_MAX)
         return error_set(error, ERROR_IMAGE_INVALID, "the disk is made of more than %d files",
                          COMPOSITE_FILES_MAX);
     int r = open_file(opening, component, &source, error);
@@ -299,8 +324,8 @@ static int add_component(CompositeImage *image,
 int composite_image_open(const char *path, unsigned flags, CompositeImage **ret_image, Error *error)
 {
     _cleanup_(composite_image_freep) CompositeImage *image = calloc(1, sizeof(*image));
-    size_t n_files = 0;
-    const Opening opening = { .flags = flags, .n_files = &n_files, .directory_fd = AT_FDCWD };
+    Expense expense = { 0 };
+    const Opening opening = { .flags = flags, .expense = &expense, .directory_fd = AT_FDCWD };
     ByteSource source = { .fd = -EBADF };
     ImageFormat format;
 

@@ -207,6 +207,40 @@ static void files_that_a_disk_does_not_show_count_too(void **state)
     has_too_many_files(too_many);
 }
 
+/* A descriptor of @size bytes: most of it is a field that nobody knows. */
+static int new_large_composite(const char *path, size_t size)
+{
+    const CompositeComponent component = { .path = (char *)(uintptr_t)path, .size = 8 };
+    int fd = new_composite(&component, 1);
+    off_t end = lseek(fd, 0, SEEK_END);
+    size_t n = size - (size_t)end - 4;
+    const uint8_t tag[] = { 15 << 3 | 2, (uint8_t)((n & 0x7f) | 0x80),
+                            (uint8_t)((n >> 7 & 0x7f) | 0x80), (uint8_t)(n >> 14) };
+
+    assert_int_equal(pwrite(fd, tag, sizeof(tag), end), sizeof(tag));
+    assert_int_equal(ftruncate(fd, (off_t)size), 0);
+    return fd;
+}
+
+static void the_descriptors_of_nested_disks_are_limited_together(void **state)
+{
+    (void)state;
+    CompositeComponent outer[4];
+    _cleanup_close_ int file = new_file("12345678", 8);
+    _cleanup_close_ int large = new_large_composite(name_of(file).text, COMPOSITE_DESCRIPTOR_MAX);
+    Name large_name = name_of(large);
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+    CompositeImage *none = NULL;
+
+    for (size_t i = 0; i < ELEMENTS_OF(outer); i++)
+        outer[i] = (CompositeComponent){ .path = large_name.text, .size = 8 };
+    _cleanup_close_ int fits = new_composite(outer, 3);
+    opens(fits, 3);
+    _cleanup_close_ int too_many = new_composite(outer, 4); /* with its own bytes */
+    assert_int_equal(composite_image_open(name_of(too_many).text, 0, &none, &error), -EBADMSG);
+    assert_non_null(strstr(error_get_message(&error), "have more than 4194304 bytes"));
+}
+
 static void nesting_has_a_limit(void **state)
 {
     (void)state;
@@ -256,6 +290,7 @@ int main(void)
         cmocka_unit_test(descriptors_of_our_own_are_nobody_elses),
         cmocka_unit_test(the_files_of_nested_disks_are_counted_together),
         cmocka_unit_test(files_that_a_disk_does_not_show_count_too),
+        cmocka_unit_test(the_descriptors_of_nested_disks_are_limited_together),
         cmocka_unit_test(nesting_has_a_limit),
         cmocka_unit_test(a_nested_disk_smaller_than_its_place_is_refused),
     };
