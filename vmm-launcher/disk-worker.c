@@ -33,6 +33,8 @@
 
 #define SENTENCE_MAX 511
 
+#define ERROR_NUMBER_MAX 4095 /* the kernel's MAX_ERRNO */
+
 /* The threads that hash, with stacks of 8 MiB, and more than all else takes. Nobody's cgroup limits
  * a worker. */
 #ifdef __SANITIZE_ADDRESS__ /* whose own memory counts */
@@ -256,7 +258,8 @@ static int receive(int socket_fd, WorkerMessage *ret_message, Error *error)
     do
         n = recv(socket_fd, ret_message, sizeof(*ret_message), 0);
     while (n < 0 && errno == EINTR);
-    if (n != sizeof(*ret_message) || ret_message->step > BOX_STEP_MAX)
+    if (n != sizeof(*ret_message) || ret_message->step > BOX_STEP_MAX ||
+        ret_message->error_number < 0 || ret_message->error_number > ERROR_NUMBER_MAX)
         return error_set(error, ERROR_FAILED, "the disk worker has ended without an answer");
     if (ret_message->error_number == 0)
         return 0;
