@@ -45,14 +45,15 @@ typedef struct Options {
     bool help, version;
 } Options;
 
-static void print_diagnostic(const char *text)
+/* @remedy: what helps, or "" */
+static void print_diagnostic(const char *text, const char *remedy)
 {
     char shown[4096];
 
     text_escape(text, strlen(text), shown, sizeof(shown));
     for (char *newline = shown; (newline = strchr(newline, '\n'));)
         *newline = ' ';
-    (void)fprintf(stderr, PROGRAM ": %s\n", shown);
+    (void)fprintf(stderr, PROGRAM ": %s%s\n", shown, remedy);
 }
 
 /* --- help --- */
@@ -391,6 +392,17 @@ static int run(const Options *options, ToolCall *call, Error *error)
     return r;
 }
 
+static const char *find_remedy(const ToolCall *call, int r)
+{
+    if (r != -EEXIST || tool_get_option(call, "force"))
+        return "";
+    for (const ToolOption *option = call->verb->options; option->name; option++) {
+        if (strcmp(option->name, "force") == 0)
+            return "; --force replaces it";
+    }
+    return "";
+}
+
 int main(int argc, char **argv)
 {
     _cleanup_(error_clear) Error error = ERROR_INIT;
@@ -415,6 +427,6 @@ int main(int argc, char **argv)
         r = -EIO;
     if (r >= 0)
         return STATUS_OK;
-    print_diagnostic(error_get_message(&error));
+    print_diagnostic(error_get_message(&error), find_remedy(&call, r));
     return error.kind == ERROR_INVALID_ARGUMENT ? STATUS_USAGE : STATUS_FAILED;
 }

@@ -443,7 +443,8 @@ def test_bad_input_is_named_and_leaves_nothing(tool):
     }
     for sentence, words in failures.items():
         tool.refuses(sentence, 'create', '-o', 'd.img', *words)
-    tool.refuses("'there.img': File exists", 'create', '-o', 'there.img', 'a=a.img')
+    tool.refuses("'there.img': File exists; --force replaces it\n", 'create', '-o', 'there.img',
+                 'a=a.img')
     tool.refuses('cannot make', 'create', '-o', 'no/where.img', 'a=a.img')
     tool.refuses("would replace the file of its partition 'a'", 'create', '-f', '-o', 'a.img',
                  'a=a.img', status=2)
@@ -480,8 +481,10 @@ def test_a_disk_may_have_more_files_than_the_usual_limit(tool):
     tool.write('a', bytes(4096))
     tool.write('inner', descriptor([('a', i, False, 0) for i in range(100)], 100))
     tool.write('d.img', descriptor([('inner', 100 * i, False, 0) for i in range(40)], 4000))
+
     def few(hard):
         return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+
     assert tool.call('check', 'd.img', preexec_fn=few(5000)).stdout.count(b'pieces: 4000') == 1
     tool.refuses("'a': Too many open files", 'check', 'd.img', preexec_fn=few(1000))
 
