@@ -17,25 +17,13 @@
 #include "common/fd.h"
 #include "common/random.h"
 #include "composite-disk/byte-source.h"
+#include "composite-disk/composite-companions.h"
 #include "composite-disk/composite-descriptor.h"
 #include "composite-disk/composite-image.h"
 #include "composite-disk/composite-layout.h"
 #include "composite-disk/image-format.h"
 #include "composite-disk/output-file.h"
 #include "composite-disk/region-table.h"
-
-#define SUFFIX          ".img"
-#define GENERATIONS_MAX 10000
-
-/* The files beside the descriptor, by what stands in their names. */
-typedef enum Companion {
-    COMPANION_HEADER,
-    COMPANION_FOOTER,
-    COMPANION_FILLER,
-    COMPANION_MAX,
-} Companion;
-
-static const char *const companion_names[COMPANION_MAX] = { "header", "footer", "filler" };
 
 /* A partition file as it is looked at before anything is written. */
 typedef struct Input {
@@ -52,8 +40,7 @@ typedef struct Making {
     Input inputs[GPT_PARTITIONS_MAX];
     size_t n_partitions;
     CompositeLayout *layout;
-    char *companions[COMPANION_MAX]; /* their names; NULL: not needed */
-    OutputFile outputs[COMPANION_MAX];
+    CompositeCompanions companions;
     uint64_t bytes_written;
 } Making;
 
@@ -61,10 +48,7 @@ static void making_deinit(Making *making)
 {
     for (size_t i = 0; i < making->n_partitions; i++)
         free(making->inputs[i].path);
-    for (unsigned i = 0; i < COMPANION_MAX; i++) {
-        free(making->companions[i]);
-        output_file_deinit(&making->outputs[i]);
-    }
+    composite_companions_deinit(&making->companions);
     composite_layout_free(making->layout);
     free(making->directory);
 }
@@ -79,8 +63,7 @@ static int making_init(Making *making,
     _cleanup_free_ char *given = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
 
     memset(making, 0, sizeof(*making));
-    for (unsigned i = 0; i < COMPANION_MAX; i++)
-        making->outputs[i] = (OutputFile)OUTPUT_FILE_INIT;
+    composite_companions_init(&making->companions, path, NULL);
     if (n_partitions == 0 || n_partitions > GPT_PARTITIONS_MAX)
         return error_set(error, ERROR_INVALID_CONFIG,
                          "a disk takes 1 to %d partitions, this one has %zu", GPT_PARTITIONS_MAX,
@@ -93,6 +76,7 @@ static int making_init(Making *making,
         return error_set_errno(error, ERROR_INVALID_FILE, errno, "cannot make '%s'", path);
     if (asprintf(&making->directory, "%s%s", directory, strcmp(directory, "/") == 0 ? "" : "/") < 0)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    making->companions.directory = making->directory;
     return 0;
 }
 
@@ -274,111 +258,6 @@ static int lay_out(Making *making, const CompositeFileOptions *options, Error *e
     return r >= 0 && options->keep ? check_kept(making, options->keep, error) : r;
 }
 
-/* --- the files beside it --- */
-
-static int name_companion(const Making *making,
-                          Companion companion,
-                          unsigned generation,
-                          char **ret_name)
-{
-    const char *slash = strrchr(making->path, '/');
-    const char *name = slash ? slash + 1 : making->path;
-    size_t length = strlen(name);
-    char number[16] = "";
-
-    if (length > strlen(SUFFIX) && strcmp(name + length - strlen(SUFFIX), SUFFIX) == 0)
-        length -= strlen(SUFFIX);
-    if (generation > 1)
-        (void)snprintf(number, sizeof(number), "-%u", generation);
-    return asprintf(ret_name, "%.*s-%s%s" SUFFIX, (int)length, name, companion_names[companion],
-                    number) < 0
-               ? -ENOMEM
-               : 0;
-}
-
-static bool needs_filler(const CompositeLayout *layout)
-{
-    for (size_t i = 0; i < layout->n_regions; i++) {
-        if (layout->regions[i].kind == COMPOSITE_FILLER)
-            return true;
-    }
-    return false;
-}
-
-static int write_companion(Making *making, Companion companion, Error *error)
-{
-    static const uint8_t zeros[COMPOSITE_ALIGNMENT];
-    const CompositeLayout *layout = making->layout;
-    const struct {
-        const uint8_t *data;
-        size_t size;
-    } contents[COMPANION_MAX] = {
-        [COMPANION_HEADER] = { layout->head, layout->head_size },
-        [COMPANION_FOOTER] = { layout->tail, sizeof(layout->tail) },
-        [COMPANION_FILLER] = { zeros, sizeof(zeros) },
-    };
-    int r = fd_write_all(making->outputs[companion].fd, contents[companion].data,
-                         contents[companion].size);
-
-    if (r < 0)
-        return error_set_errno(error, ERROR_FAILED, r, "cannot write '%s'",
-                               making->companions[companion]);
-    making->bytes_written += contents[companion].size;
-    return 0;
-}
-
-/* Opens the companion under the first name of its kind that is free: an older disk keeps its own
- * until the new one is there, and one that was never finished may have left some. */
-static int open_companion(Making *making, Companion companion, Error *error)
-{
-    _cleanup_free_ char *full = NULL;
-
-    for (unsigned generation = 1; generation <= GENERATIONS_MAX; generation++) {
-        struct stat status;
-
-        free(making->companions[companion]);
-        free(full);
-        full = making->companions[companion] = NULL;
-        if (name_companion(making, companion, generation, &making->companions[companion]) < 0 ||
-            asprintf(&full, "%s%s", making->directory, making->companions[companion]) < 0) {
-            full = NULL;
-            return error_set(error, ERROR_NO_MEMORY, "out of memory");
-        }
-        if (lstat(full, &status) < 0)
-            return output_file_open(full, false, &making->outputs[companion], error);
-    }
-    return error_set(error, ERROR_INVALID_FILE, "'%s' is taken, and %d other names", full,
-                     GENERATIONS_MAX - 1);
-}
-
-static int make_companions(Making *making, Error *error)
-{
-    int r = 0;
-
-    for (unsigned i = 0; r >= 0 && i < COMPANION_MAX; i++) {
-        if (i == COMPANION_FILLER && !needs_filler(making->layout))
-            continue;
-        r = open_companion(making, (Companion)i, error);
-        if (r >= 0)
-            r = write_companion(making, (Companion)i, error);
-    }
-    return r;
-}
-
-/* Gives every file its name, the descriptor last. */
-static int commit(Making *making, OutputFile *descriptor, Error *error)
-{
-    OutputFile *files[COMPANION_MAX + 1];
-    size_t n_files = 0;
-
-    for (unsigned i = 0; i < COMPANION_MAX; i++) {
-        if (making->companions[i])
-            files[n_files++] = &making->outputs[i];
-    }
-    files[n_files++] = descriptor;
-    return output_file_commit_all(files, n_files, error);
-}
-
 /* --- the descriptor --- */
 
 /* The file of a region, and of a partition its label. */
@@ -389,11 +268,11 @@ static const char *get_region_file(const Making *making,
     *ret_label = NULL;
     switch (region->kind) {
     case COMPOSITE_HEAD:
-        return making->companions[COMPANION_HEADER];
+        return making->companions.names[COMPANION_HEADER];
     case COMPOSITE_TAIL:
-        return making->companions[COMPANION_FOOTER];
+        return making->companions.names[COMPANION_FOOTER];
     case COMPOSITE_FILLER:
-        return making->companions[COMPANION_FILLER];
+        return making->companions.names[COMPANION_FILLER];
     case COMPOSITE_PARTITION:
         break;
     }
@@ -468,45 +347,11 @@ static int write_descriptor(Making *making,
 
 /* --- disks that are there already --- */
 
-/* Whether open_companion() has chosen this name for this disk, now or another time. */
-static bool is_companion_name(const Making *making, const char *path)
-{
-    for (unsigned i = 0; i < COMPANION_MAX; i++) {
-        _cleanup_free_ char *first = NULL;
-
-        if (name_companion(making, (Companion)i, 1, &first) < 0)
-            return false;
-        size_t length = strlen(first) - strlen(SUFFIX);
-        if (strncmp(path, first, length) != 0)
-            continue;
-        const char *rest = path + length;
-        if (*rest == '-')
-            rest += 1 + strspn(rest + 1, "0123456789");
-        if (strcmp(rest, SUFFIX) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Whether a component is what write_companion() writes, which is where it stands and how large it
- * is; a name says little, for a partition's file may have it as well. */
-static bool is_companion(const Making *making, const CompositeDescriptor *old, size_t index)
-{
-    const CompositeComponent *component = &old->components[index];
-    bool is_head = index == 0 && component->size <= GPT_HEAD_SIZE_MAX;
-    bool is_tail = index + 1 == old->n_components && component->size == GPT_TAIL_SIZE;
-
-    return !component->writable && (is_head || is_tail || component->size < COMPOSITE_ALIGNMENT) &&
-           is_companion_name(making, component->path);
-}
-
 /* Whether the new disk has the file @path. */
 static bool is_used(const Making *making, const char *path)
 {
-    for (unsigned i = 0; i < COMPANION_MAX; i++) {
-        if (making->companions[i] && strcmp(making->companions[i], path) == 0)
-            return true;
-    }
+    if (composite_companions_have(&making->companions, path))
+        return true;
     for (size_t i = 0; i < making->n_partitions; i++) {
         if (strcmp(making->inputs[i].path, path) == 0)
             return true;
@@ -522,7 +367,7 @@ static void remove_old_companions(const Making *making, const CompositeDescripto
     for (size_t i = 0; old && i < old->n_components; i++) {
         const char *path = old->components[i].path;
 
-        if (is_companion(making, old, i) && !is_used(making, path))
+        if (composite_companions_made(&making->companions, old, i) && !is_used(making, path))
             (void)unlinkat(directory, path, 0); /* a file too many does no harm */
     }
 }
@@ -595,11 +440,12 @@ static int make(Making *making,
         return r;
     if (options->replace)
         (void)read_old(making->path, &old); /* another file has nothing beside it */
-    r = make_companions(making, error);
+    r = composite_companions_write(&making->companions, making->layout, &making->bytes_written,
+                                   error);
     if (r >= 0)
         r = write_descriptor(making, options->format, &descriptor, error);
     if (r >= 0)
-        r = commit(making, &descriptor, error);
+        r = composite_companions_commit(&making->companions, &descriptor, error);
     if (r < 0)
         return r;
     remove_old_companions(making, old);

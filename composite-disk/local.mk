@@ -14,6 +14,7 @@ composite_disk_sources = \
 	%D%/avb-public-key.c %D%/avb-public-key.h \
 	%D%/byte-source.c %D%/byte-source.h \
 	%D%/composite-append.c \
+	%D%/composite-companions.c %D%/composite-companions.h \
 	%D%/composite-descriptor.c %D%/composite-descriptor.h \
 	%D%/composite-file.c %D%/composite-file.h \
 	%D%/composite-image.c %D%/composite-image.h \
