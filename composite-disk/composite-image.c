@@ -375,6 +375,37 @@ const CompositePiece *composite_image_find_piece(const CompositeImage *image, ui
     return &image->pieces[low];
 }
 
+/* Like composite_image_find_data(), as far as the piece goes. */
+static uint64_t find_data_of_piece(const CompositePiece *piece, uint64_t offset)
+{
+    uint64_t end = piece->offset + piece->size;
+    uint64_t file_offset = piece->file_offset + (offset - piece->offset);
+
+    /* The offset of an inherited description is somebody else's, and a file that is too short is
+     * for the reader to tell. */
+    if (strncmp(piece->path, INHERITED_PREFIX, strlen(INHERITED_PREFIX)) == 0 ||
+        piece->file_size < piece->file_offset + piece->size)
+        return offset;
+    off_t data = lseek(piece->fd, (off_t)file_offset, SEEK_DATA);
+    if (data < 0)
+        return errno == ENXIO ? end : offset; /* nothing but holes; or nobody knows */
+    uint64_t skipped = (uint64_t)data - file_offset;
+    return skipped < end - offset ? offset + skipped : end;
+}
+
+uint64_t composite_image_find_data(const CompositeImage *image, uint64_t offset)
+{
+    while (offset < image->size) {
+        const CompositePiece *piece = composite_image_find_piece(image, offset);
+        uint64_t data = find_data_of_piece(piece, offset);
+
+        if (data < piece->offset + piece->size)
+            return data;
+        offset = data;
+    }
+    return image->size;
+}
+
 static int check_range(const CompositeImage *image, uint64_t offset, size_t size, Error *error)
 {
     if (offset > image->size || size > image->size - offset)

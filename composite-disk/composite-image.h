@@ -59,6 +59,10 @@ DEFINE_CLEANUP(CompositeImage, composite_image_free);
 /* The piece that has the byte at @offset, which is inside the disk. */
 const CompositePiece *composite_image_find_piece(const CompositeImage *image, uint64_t offset);
 
+/* The first offset from @offset on, which is inside the disk, where something else than zeros may
+ * be: the rest is holes of the files. The disk's size when there is none. */
+uint64_t composite_image_find_data(const CompositeImage *image, uint64_t offset);
+
 /* Each reads or writes all @size bytes. ERROR_IMAGE_INVALID for bytes outside the disk or behind
  * the end of a piece's file, ERROR_ACCESS_DENIED for writing to what is not writable; then a part
  * may have been written. */

@@ -295,7 +295,10 @@ static int copy_out(const ToolCall *call,
     _cleanup_free_ uint8_t *buffer = malloc(COPY_CHUNK);
     int r = buffer ? 0 : error_set(error, ERROR_NO_MEMORY, "out of memory");
 
-    for (uint64_t done = 0; r >= 0 && done < size; done += COPY_CHUNK) {
+    for (uint64_t done = 0; r >= 0 && done < size;) {
+        done = composite_image_find_data(image, offset + done) - offset;
+        if (done >= size)
+            break;
         size_t n = (size_t)(size - done < COPY_CHUNK ? size - done : COPY_CHUNK);
 
         r = composite_image_read(image, offset + done, buffer, n, error);
@@ -304,7 +307,8 @@ static int copy_out(const ToolCall *call,
         r = write_sparsely(file->fd, buffer, n, done);
         if (r < 0)
             return error_set_errno(error, ERROR_FAILED, r, "cannot write '%s'", file->name);
-        progress_report(call->progress, done + n, size);
+        done += n;
+        progress_report(call->progress, done, size);
     }
     if (r >= 0 && ftruncate(file->fd, (off_t)size) < 0)
         return error_set_errno(error, ERROR_FAILED, errno, "cannot write '%s'", file->name);

@@ -160,6 +160,25 @@ def test_a_disk_is_as_large_as_its_files_say_and_costs_the_same(tool):
 
 
 @with_tool
+def test_holes_of_many_tib_are_not_read(tool):
+    make_parts(tool)
+    tool.sparse('huge', 4 << 40)
+    with open(tool.path('huge'), 'r+b') as file:
+        file.seek(3 << 40)
+        file.write(b'in the middle')
+    tool.ok('create', '-o', 'd.img', 'a=a.img', 'huge=huge', 'b=b.bin')
+    tool.ok('extract', 'd.img', '-o', 'raw')  # would take longer than anybody waits
+    assert os.stat(tool.path('raw')).st_blocks * 512 < 4 * MIB
+    at = {row['label']: row['offset'] for row in tool.json('info', 'd.img')['partitions']}
+    with open(tool.path('raw'), 'rb') as file:
+        for label, offset, data in (('a', 0, tool.read('a.img')), ('b', 0, tool.read('b.bin')),
+                                    ('huge', 3 << 40, b'in the middle')):
+            file.seek(at[label] + offset)
+            assert file.read(len(data)) == data, label
+    assert 'No problems found' in run('sgdisk', '-v', tool.path('raw')).decode()
+
+
+@with_tool
 def test_qemu_reads_the_same_disk_as_vmdk(tool):
     parts = make_parts(tool)
     words = [f'{label}={file},guid=00000000-0000-4000-8000-00000000000{i}'

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -264,6 +265,35 @@ static void nesting_has_a_limit(void **state)
     fd_close_many(fds, ELEMENTS_OF(fds));
 }
 
+static void holes_are_found_but_not_in_inherited_files(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/composite-image-XXXXXX";
+    _cleanup_close_ int sparse = mkstemp(path);
+    _cleanup_close_ int other = new_file("12345678", 8);
+    Name other_name = name_of(other);
+    const uint64_t size = UINT64_C(1) << 40, data = UINT64_C(1) << 30;
+
+    assert_true(sparse >= 0);
+    assert_int_equal(ftruncate(sparse, (off_t)size), 0);
+    assert_int_equal(pwrite(sparse, "x", 1, (off_t)data), 1);
+    const CompositeComponent components[] = {
+        { .path = path, .size = size },
+        { .path = other_name.text, .size = 8 },
+    };
+    _cleanup_close_ int disk = new_composite(components, 2);
+    _cleanup_(composite_image_freep) CompositeImage *image = NULL;
+
+    assert_int_equal(composite_image_open(name_of(disk).text, 0, &image, NULL), 0);
+    assert_int_equal(unlink(path), 0);
+    uint64_t found = composite_image_find_data(image, 0);
+    assert_true(found > 0 && found <= data && found % 512 == 0);
+    assert_true(composite_image_find_data(image, data) == data);
+    assert_true(composite_image_find_data(image, data + (1 << 20)) == size);
+    assert_true(composite_image_find_data(image, size + 3) == size + 3);
+    assert_int_equal(lseek(other, 0, SEEK_CUR), 8); /* where its owner left it */
+}
+
 static void a_nested_disk_smaller_than_its_place_is_refused(void **state)
 {
     (void)state;
@@ -292,6 +322,7 @@ int main(void)
         cmocka_unit_test(files_that_a_disk_does_not_show_count_too),
         cmocka_unit_test(the_descriptors_of_nested_disks_are_limited_together),
         cmocka_unit_test(nesting_has_a_limit),
+        cmocka_unit_test(holes_are_found_but_not_in_inherited_files),
         cmocka_unit_test(a_nested_disk_smaller_than_its_place_is_refused),
     };
 
