@@ -56,6 +56,24 @@ int composite_descriptor_add(CompositeDescriptor *descriptor,
     return 0;
 }
 
+int composite_descriptor_new(const Region *regions,
+                             size_t n_regions,
+                             CompositeDescriptor **ret_descriptor)
+{
+    _cleanup_(composite_descriptor_freep) CompositeDescriptor *descriptor =
+        calloc(1, sizeof(*descriptor));
+    int r = descriptor ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r >= 0 && i < n_regions; i++)
+        r = composite_descriptor_add(descriptor, regions[i].file, regions[i].file_offset,
+                                     regions[i].size, regions[i].label && regions[i].writable);
+    if (r < 0)
+        return r;
+    descriptor->version = COMPOSITE_VERSION;
+    *ret_descriptor = TAKE_PTR(descriptor);
+    return 0;
+}
+
 /* --- writing --- */
 
 static int check_for_encoding(const CompositeDescriptor *descriptor, Error *error)

@@ -11,6 +11,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "composite-disk/byte-source.h"
+#include "composite-disk/region-table.h"
 
 #define COMPOSITE_MAGIC              "composite_disk\x1d"
 #define COMPOSITE_MAGIC_SIZE         15
@@ -43,6 +44,12 @@ int composite_descriptor_add(CompositeDescriptor *descriptor,
                              uint64_t file_offset,
                              uint64_t size,
                              bool writable);
+
+/* The descriptor of the disk that is made of these pieces, of which only partitions, which have a
+ * label, can be writable. Sizes need not be whole sectors here. -ENOMEM; the caller frees it. */
+int composite_descriptor_new(const Region *regions,
+                             size_t n_regions,
+                             CompositeDescriptor **ret_descriptor);
 
 /* The bytes of the file, which the caller frees. ERROR_INVALID_ARGUMENT when the descriptor has
  * too many components or a path that is too long or empty. */

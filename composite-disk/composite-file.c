@@ -280,36 +280,31 @@ static const char *get_region_file(const Making *making,
     return making->inputs[region->partition].path;
 }
 
-static int encode_crosvm(const Making *making, uint8_t **ret_bytes, size_t *ret_size, Error *error)
+static int encode_crosvm(
+    const Region *regions, size_t n_regions, uint8_t **ret_bytes, size_t *ret_size, Error *error)
 {
-    _cleanup_(composite_descriptor_freep) CompositeDescriptor *descriptor =
-        calloc(1, sizeof(*descriptor));
-    int r = descriptor ? 0 : -ENOMEM;
+    _cleanup_(composite_descriptor_freep) CompositeDescriptor *descriptor = NULL;
 
-    for (size_t i = 0; r >= 0 && i < making->layout->n_regions; i++) {
-        const CompositeRegion *region = &making->layout->regions[i];
-        const char *label, *file = get_region_file(making, region, &label);
-
-        r = composite_descriptor_add(descriptor, file, 0, region->size,
-                                     label && making->partitions[region->partition].writable);
-    }
-    if (r < 0)
+    if (composite_descriptor_new(regions, n_regions, &descriptor) < 0)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    descriptor->version = COMPOSITE_VERSION;
     return composite_descriptor_encode(descriptor, ret_bytes, ret_size, error);
 }
 
-static int encode_regions(const Making *making,
-                          CompositeFileFormat format,
-                          uint8_t **ret_bytes,
-                          size_t *ret_size,
-                          Error *error)
+/* @making's regions are rounded for what knows sectors only. */
+static int encode(const Making *making,
+                  CompositeFileFormat format,
+                  uint8_t **ret_bytes,
+                  size_t *ret_size,
+                  Error *error)
 {
     Region regions[ELEMENTS_OF(making->layout->regions)];
+    size_t n_regions;
     char *text = NULL;
 
-    composite_layout_round_to_sectors(making->layout);
-    for (size_t i = 0; i < making->layout->n_regions; i++) {
+    if (format != COMPOSITE_FILE_CROSVM)
+        composite_layout_round_to_sectors(making->layout);
+    n_regions = making->layout->n_regions;
+    for (size_t i = 0; i < n_regions; i++) {
         const CompositeRegion *region = &making->layout->regions[i];
 
         regions[i].file = get_region_file(making, region, &regions[i].label);
@@ -317,10 +312,11 @@ static int encode_regions(const Making *making,
         regions[i].size = region->size;
         regions[i].writable = regions[i].label && making->partitions[region->partition].writable;
     }
+    if (format == COMPOSITE_FILE_CROSVM)
+        return encode_crosvm(regions, n_regions, ret_bytes, ret_size, error);
     int r = format == COMPOSITE_FILE_VMDK
-                ? region_table_to_vmdk(regions, making->layout->n_regions, &text, ret_size, error)
-                : region_table_to_device_mapper(regions, making->layout->n_regions, &text, ret_size,
-                                                error);
+                ? region_table_to_vmdk(regions, n_regions, &text, ret_size, error)
+                : region_table_to_device_mapper(regions, n_regions, &text, ret_size, error);
     if (r >= 0)
         *ret_bytes = (uint8_t *)text;
     return r;
@@ -334,8 +330,7 @@ static int write_descriptor(Making *making,
     _cleanup_free_ uint8_t *bytes = NULL;
     size_t size;
 
-    int r = format == COMPOSITE_FILE_CROSVM ? encode_crosvm(making, &bytes, &size, error)
-                                            : encode_regions(making, format, &bytes, &size, error);
+    int r = encode(making, format, &bytes, &size, error);
     if (r < 0)
         return r;
     r = fd_write_all(output->fd, bytes, size);

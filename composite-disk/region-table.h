@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A disk as a list of pieces of files, in the languages in which it is told to others: QEMU's VMDK
- * descriptor and the table of the kernel's device mapper. (crosvm's is composite-descriptor.h.) No
- * byte of the files is read. Sources: VMware, "Virtual Disk Format 1.1", "The Descriptor File", as
- * far as QEMU's block/vmdk.c reads it; the kernel's admin-guide/device-mapper. */
+ * descriptor and the table of the kernel's device mapper. (crosvm's is composite-descriptor.h,
+ * which alone takes protobuf-c.) No byte of the files is read. Sources: VMware, "Virtual Disk
+ * Format 1.1", "The Descriptor File", as far as QEMU's block/vmdk.c reads it; the kernel's
+ * admin-guide/device-mapper. */
 #pragma once
 
 #include <stdbool.h>

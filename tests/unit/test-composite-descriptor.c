@@ -44,6 +44,23 @@ static void writing_gives_the_expected_bytes(void **state)
     assert_memory_equal(bytes, golden, size);
 }
 
+static void pieces_of_a_disk_become_its_descriptor(void **state)
+{
+    (void)state;
+    const Region regions[] = {
+        { .file = "a", .size = 4096, .writable = true }, /* has no label: is no partition */
+        { .label = "b", .file = "b", .file_offset = 512, .size = 4096, .writable = true },
+    };
+    _cleanup_(composite_descriptor_freep) CompositeDescriptor *descriptor = NULL;
+    _cleanup_free_ uint8_t *bytes = NULL;
+    size_t size = 0;
+
+    assert_int_equal(composite_descriptor_new(regions, 2, &descriptor), 0);
+    assert_int_equal(composite_descriptor_encode(descriptor, &bytes, &size, NULL), 0);
+    assert_int_equal(size, sizeof(golden) - 1);
+    assert_memory_equal(bytes, golden, size);
+}
+
 static void reading_gives_the_components_sorted(void **state)
 {
     (void)state;
@@ -217,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writing_gives_the_expected_bytes),
+        cmocka_unit_test(pieces_of_a_disk_become_its_descriptor),
         cmocka_unit_test(reading_gives_the_components_sorted),
         cmocka_unit_test(every_shorter_file_is_refused_or_another_disk),
         cmocka_unit_test(each_rule_of_the_reader_has_its_reason),
