@@ -22,7 +22,7 @@ class Tool:
     """In a directory of its own, which goes with it."""
 
     def __init__(self, suite):
-        self.sanitized = suite.sanitized
+        self.suite = suite
         self.program = os.path.abspath(f'{suite.build}/programs/composite-disk')
         self.directory = tempfile.mkdtemp(prefix='composite-disk-')
 

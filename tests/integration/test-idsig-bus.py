@@ -183,7 +183,7 @@ def test_a_worker_has_nothing_but_the_files(host, tool):
         wait_until(lambda: answers, 'the answer')
         assert limits['Max processes'] == '65', limits
         assert int(limits['Max file size']) < 64 << 20, limits  # the idsig's
-        assert limits['Max data size'] == ('unlimited' if tool.sanitized else str(1 << 30)), limits
+        assert limits['Max data size'] == ('unlimited' if tool.suite.sanitized else str(1 << 30)), limits
         assert 'ended without an answer' in str(answers[0]), answers
         sockets = {name for name in files if name.startswith('socket:')}
         assert files - sockets == {'/dev/null', tool.path('large.apk'), idsig.name}, files

@@ -23,7 +23,6 @@ MANIFEST = b'<manifest package="org.example"/>\n'
 def with_tool(function):
     def test(suite):
         with Tool(suite) as tool:
-            tool.suite = suite
             function(tool)
     return test
 
