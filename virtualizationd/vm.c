@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -23,6 +22,7 @@
 #include "common/fd-message.h"
 #include "common/fd.h"
 #include "common/log.h"
+#include "common/random.h"
 #include "common/text.h"
 #include "dbus/interfaces.h"
 #include "virtualizationd/launcher.h"
@@ -143,8 +143,9 @@ static int choose_id(Vm *vm)
 {
     uint8_t random[LAUNCH_SPEC_ID_SIZE / 2];
 
-    if (getrandom(random, sizeof(random), 0) != sizeof(random))
-        return -errno;
+    int r = random_fill(random, sizeof(random));
+    if (r < 0)
+        return r;
     text_hex(random, sizeof(random), vm->id);
     return 0;
 }

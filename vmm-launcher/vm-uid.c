@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/fd.h"
+#include "common/random.h"
 
 /* Not in a runtime directory: the uids are the host's, whichever daemon asks. */
 #define LOCK_FILE "/run/virtualizationd-uids.lock"
@@ -78,15 +78,16 @@ int vm_uid_acquire(uid_t *ret_uid, int *ret_lock_fd, Error *error)
     uint32_t start;
 
     /* Not from the beginning each time: an ended VM's uid rests for a while. */
-    if (getrandom(&start, sizeof(start), 0) != sizeof(start))
-        return error_set_errno(error, ERROR_FAILED, errno, "no random number");
+    int r = random_fill(&start, sizeof(start));
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "no random number");
 
     for (;;) {
         _cleanup_close_ int fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
             return error_set_errno(error, ERROR_FAILED, errno, "cannot open %s", LOCK_FILE);
 
-        int r = lock_free_byte(fd, start % VM_UID_COUNT);
+        r = lock_free_byte(fd, start % VM_UID_COUNT);
         if (r == -ESTALE)
             continue;
         if (r == -EAGAIN)
