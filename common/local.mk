@@ -7,6 +7,7 @@ libcommon_a_SOURCES = \
 	%D%/cgroup.c %D%/cgroup.h \
 	%D%/ckd.h \
 	%D%/cleanup.h \
+	%D%/clock.h \
 	%D%/drop-privileges.c %D%/drop-privileges.h \
 	%D%/error.c %D%/error.h \
 	%D%/fd.c %D%/fd.h \

@@ -33,7 +33,8 @@ typedef struct BusPeer {
     LIST_ENTRY(BusPeer) link;
     BusService *service;
     char *name;
-    bool is_known; /* the credentials are there */
+    bool is_known;   /* the credentials are there */
+    bool is_watched; /* its end is to be told although it has not called */
     BusCaller caller;
     DBusPendingCall *lookup; /* of the credentials, or whether it is still there */
     STAILQ_HEAD(, BusCall) waiting;
@@ -62,6 +63,7 @@ struct BusObject {
 
 struct BusService {
     DBusConnection *connection;
+    char *guid;
     BusLoop *loop;
     const BusServiceHandlers *handlers;
     void *userdata;
@@ -274,6 +276,15 @@ static int call_set_caller(BusCall *call, const BusPeer *peer)
     return 0;
 }
 
+static void peer_is_gone(BusPeer *peer)
+{
+    BusService *service = peer->service;
+
+    if (peer->is_known || peer->is_watched)
+        service->handlers->peer_gone(service->userdata, peer->name);
+    peer_free(peer);
+}
+
 static void on_credentials(DBusPendingCall *pending, void *userdata)
 {
     BusPeer *peer = userdata;
@@ -287,7 +298,7 @@ static void on_credentials(DBusPendingCall *pending, void *userdata)
         !find_u32(reply, "UnixUserID", &uid)) {
         if (reply)
             dbus_message_unref(reply);
-        peer_free(peer); /* it has gone, or is no local process */
+        peer_is_gone(peer); /* or is no local process */
         return;
     }
     (void)find_u32(reply, "ProcessID", &pid);
@@ -371,14 +382,6 @@ static void call_dispatch(BusCall *call)
     STAILQ_INSERT_TAIL(&peer->waiting, call, link);
     peer->n_waiting++;
     peer->service->n_waiting++;
-}
-
-static void peer_is_gone(BusPeer *peer)
-{
-    BusService *service = peer->service;
-
-    service->handlers->peer_gone(service->userdata, peer->name);
-    peer_free(peer);
 }
 
 static void on_name_lost(BusService *service, DBusMessage *message)
@@ -948,6 +951,10 @@ static int connect_bus(BusService *service, const char *bus, Error *error)
     if (!dbus_bus_register(service->connection, &bus_error))
         return set_bus_error(error, bus, &bus_error);
 
+    service->guid = dbus_connection_get_server_id(service->connection);
+    if (!service->guid)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+
     dbus_bus_add_match(service->connection, NAME_LOST_MATCH, &bus_error);
     if (dbus_error_is_set(&bus_error))
         return set_bus_error(error, "cannot watch bus names", &bus_error);
@@ -1004,6 +1011,7 @@ BusService *bus_service_free(BusService *service)
         dbus_connection_close(service->connection);
         dbus_connection_unref(service->connection);
     }
+    dbus_free(service->guid);
     free(service);
     return NULL;
 }
@@ -1020,6 +1028,26 @@ int bus_service_request_name(BusService *service, const char *name, Error *error
         return error_set(error, ERROR_UNAVAILABLE,
                          "the bus name %s is taken: is another virtualizationd running?", name);
     return 0;
+}
+
+const char *bus_service_get_guid(const BusService *service)
+{
+    return service->guid;
+}
+
+int bus_service_watch_peer(BusService *service, const char *name, Error *error)
+{
+    BusPeer *peer = find_peer(service, name);
+
+    if (!peer && peer_new(service, name, &peer) < 0)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    peer->is_watched = true;
+    return 0;
+}
+
+bool bus_service_has_unsent(const BusService *service)
+{
+    return dbus_connection_has_messages_to_send(service->connection);
 }
 
 void bus_service_flush(BusService *service)

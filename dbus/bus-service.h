@@ -76,6 +76,16 @@ DEFINE_CLEANUP(BusService, bus_service_free);
 /* Takes @name and blocks until the bus has answered: objects are registered before. */
 int bus_service_request_name(BusService *service, const char *name, Error *error);
 
+/* What tells this bus from all others, even from one that is started anew at the same address. */
+const char *bus_service_get_guid(const BusService *service);
+
+/* Reports the connection with this unique name gone, when it is, as if it had called. It may be
+ * gone already. */
+int bus_service_watch_peer(BusService *service, const char *name, Error *error);
+
+/* Whether something is queued that the bus has not taken yet. */
+bool bus_service_has_unsent(const BusService *service);
+
 /* Sends what is queued, blocking: for the end of the program. */
 void bus_service_flush(BusService *service);
 

@@ -69,6 +69,8 @@ int launch_spec_encode(const LaunchSpec *spec, uint8_t **ret_bytes, size_t *ret_
     byte_writer_put_u8(&writer, (uint8_t)spec->seccomp_action);
     byte_writer_put_u8(&writer, spec->paused);
     byte_writer_put_le32(&writer, spec->payload_timeout_ms);
+    byte_writer_put_le32(&writer, spec->orphan_timeout_ms);
+    byte_writer_put_le32(&writer, spec->record_timeout_ms);
     byte_writer_put_le16(&writer, (uint16_t)params_length);
     byte_writer_put_bytes(&writer, spec->params, params_length);
     byte_writer_put_le16(&writer, spec->kernel);
@@ -79,6 +81,7 @@ int launch_spec_encode(const LaunchSpec *spec, uint8_t **ret_bytes, size_t *ret_
     byte_writer_put_le16(&writer, spec->log);
     byte_writer_put_le16(&writer, spec->payload_out);
     byte_writer_put_le16(&writer, spec->stub_socket);
+    byte_writer_put_le16(&writer, spec->supervisor_socket);
     byte_writer_put_le16(&writer, spec->n_disks);
     for (size_t i = 0; i < spec->n_disks; i++)
         put_disk(&writer, &spec->disks[i]);
@@ -213,14 +216,18 @@ static int get_machine(ByteReader *reader, LaunchSpec *spec)
         byte_reader_get_le32(reader, &spec->cpus) < 0 ||
         byte_reader_get_u8(reader, &accelerator) < 0 ||
         byte_reader_get_u8(reader, &seccomp_action) < 0 || get_bool(reader, &spec->paused) < 0 ||
-        byte_reader_get_le32(reader, &spec->payload_timeout_ms) < 0)
+        byte_reader_get_le32(reader, &spec->payload_timeout_ms) < 0 ||
+        byte_reader_get_le32(reader, &spec->orphan_timeout_ms) < 0 ||
+        byte_reader_get_le32(reader, &spec->record_timeout_ms) < 0)
         return -EBADMSG;
 
     if (spec->cid < LAUNCH_SPEC_CID_MIN || spec->cid > LAUNCH_SPEC_CID_MAX ||
         spec->memory_bytes < LAUNCH_SPEC_MEMORY_MIN || spec->memory_bytes % (1U << 20) != 0 ||
         spec->memory_bytes > INT64_MAX || spec->cpus == 0 || spec->cpus > LAUNCH_SPEC_CPUS_MAX ||
         accelerator >= ACCELERATOR_MAX || seccomp_action >= SECCOMP_ACTION_MAX ||
-        spec->payload_timeout_ms > LAUNCH_SPEC_TIMEOUT_MS_MAX)
+        spec->payload_timeout_ms > LAUNCH_SPEC_TIMEOUT_MS_MAX ||
+        spec->orphan_timeout_ms > LAUNCH_SPEC_TIMEOUT_MS_MAX ||
+        spec->record_timeout_ms > LAUNCH_SPEC_TIMEOUT_MS_MAX)
         return -EBADMSG;
 
     spec->accelerator = (LaunchAccelerator)accelerator;
@@ -231,8 +238,9 @@ static int get_machine(ByteReader *reader, LaunchSpec *spec)
 static int get_files(ByteReader *reader, size_t n_fds, LaunchSpec *spec)
 {
     uint16_t *const indexes[] = {
-        &spec->kernel,     &spec->initrd, &spec->bootloader,  &spec->console_out,
-        &spec->console_in, &spec->log,    &spec->payload_out, &spec->stub_socket,
+        &spec->kernel,      &spec->initrd,      &spec->bootloader,
+        &spec->console_out, &spec->console_in,  &spec->log,
+        &spec->payload_out, &spec->stub_socket, &spec->supervisor_socket,
     };
 
     for (size_t i = 0; i < ELEMENTS_OF(indexes); i++) {

@@ -12,7 +12,7 @@
 #include "common/cleanup.h"
 
 #define LAUNCH_SPEC_MAGIC   0x3150534cU /* "LSP1" */
-#define LAUNCH_SPEC_VERSION 2
+#define LAUNCH_SPEC_VERSION 3
 
 #define LAUNCH_SPEC_SIZE_MAX       65536
 #define LAUNCH_SPEC_FDS_MAX        1000
@@ -73,12 +73,15 @@ typedef struct LaunchSpec {
     LaunchSeccompAction seccomp_action;
     bool paused;                 /* no vCPU runs before a resume */
     uint32_t payload_timeout_ms; /* 0: none */
+    uint32_t orphan_timeout_ms;  /* how long it lives without a daemon; 0: as long as it likes */
+    uint32_t record_timeout_ms;  /* how long its death record waits for a daemon */
     char *params;                /* kernel command line, "" for none */
 
     /* Indexes of descriptors. Exactly one of kernel and bootloader is there. */
     uint16_t kernel, initrd, bootloader;
     uint16_t console_out, console_in, log, payload_out;
-    uint16_t stub_socket; /* a listening socket: whoever connects ends the VM */
+    uint16_t stub_socket;       /* a listening socket: whoever connects ends the VM */
+    uint16_t supervisor_socket; /* a listening SOCK_SEQPACKET socket for the next daemon */
 
     uint16_t n_disks;
     LaunchDisk *disks;

@@ -49,6 +49,9 @@ size_t supervisor_message_encode(const SupervisorMessage *message,
     byte_writer_put_le16(&writer, (uint16_t)message->type);
     switch (message->type) {
     case SUPERVISOR_LAUNCH:
+        byte_writer_put_le32(&writer, message->version);
+        byte_writer_put_le32(&writer, message->value);
+        break;
     case SUPERVISOR_FILES:
     case SUPERVISOR_STOP:
     case SUPERVISOR_KILL:
@@ -68,6 +71,7 @@ size_t supervisor_message_encode(const SupervisorMessage *message,
         put_text(&writer, message->text);
         break;
     case SUPERVISOR_RUNNING:
+        byte_writer_put_le64(&writer, message->event_number);
         byte_writer_put_le32(&writer, message->value);
         byte_writer_put_le64(&writer, message->time_usec);
         break;
@@ -83,9 +87,24 @@ size_t supervisor_message_encode(const SupervisorMessage *message,
         byte_writer_put_le64(&writer, message->event_number);
         put_record(&writer, &message->record);
         break;
+    case SUPERVISOR_ACKNOWLEDGE:
+        byte_writer_put_le64(&writer, message->event_number);
+        break;
+    case SUPERVISOR_HELLO:
+        byte_writer_put_le32(&writer, message->version);
+        break;
+    case SUPERVISOR_STATE:
+        byte_writer_put_le64(&writer, message->event_number);
+        byte_writer_put_le64(&writer, message->acknowledged);
+        byte_writer_put_le32(&writer, message->state);
+        byte_writer_put_le32(&writer, message->resume_to);
+        byte_writer_put_le32(&writer, message->value);
+        byte_writer_put_le64(&writer, message->time_usec);
+        break;
     case SUPERVISOR_SUSPEND:
     case SUPERVISOR_RESUME:
     case SUPERVISOR_CREATE_IDSIG:
+    case SUPERVISOR_ADOPT:
     case SUPERVISOR_ACCEPTED:
         break;
     }
@@ -171,12 +190,33 @@ static int get_event(ByteReader *reader, SupervisorMessage *message)
     return 0;
 }
 
+static int get_state(ByteReader *reader, SupervisorMessage *message)
+{
+    uint32_t state, resume_to;
+
+    if (byte_reader_get_le64(reader, &message->event_number) < 0 ||
+        byte_reader_get_le64(reader, &message->acknowledged) < 0 ||
+        get_u32(reader, VM_STARTING, VM_DEAD, &state) < 0 ||
+        get_u32(reader, 0, VM_STATE_MAX - 1, &resume_to) < 0 ||
+        (state == VM_SUSPENDED && (resume_to < VM_STARTING || resume_to > VM_FINISHED)) ||
+        byte_reader_get_le32(reader, &message->value) < 0 ||
+        byte_reader_get_le64(reader, &message->time_usec) < 0)
+        return -EBADMSG;
+
+    message->state = (VmState)state;
+    message->resume_to = (VmState)resume_to;
+    return 0;
+}
+
 static int get_body(ByteReader *reader, SupervisorMessage *message)
 {
     uint32_t kind;
 
     switch (message->type) {
     case SUPERVISOR_LAUNCH:
+        if (byte_reader_get_le32(reader, &message->version) < 0)
+            return -EBADMSG;
+        return byte_reader_get_le32(reader, &message->value);
     case SUPERVISOR_FILES:
     case SUPERVISOR_STOP:
         return byte_reader_get_le32(reader, &message->value);
@@ -197,7 +237,8 @@ static int get_body(ByteReader *reader, SupervisorMessage *message)
         message->error_kind = (ErrorKind)kind;
         return get_text(reader, SUPERVISOR_TEXT_MAX, message->text);
     case SUPERVISOR_RUNNING:
-        if (byte_reader_get_le32(reader, &message->value) < 0)
+        if (byte_reader_get_le64(reader, &message->event_number) < 0 ||
+            byte_reader_get_le32(reader, &message->value) < 0)
             return -EBADMSG;
         return byte_reader_get_le64(reader, &message->time_usec);
     case SUPERVISOR_EVENT:
@@ -206,9 +247,16 @@ static int get_body(ByteReader *reader, SupervisorMessage *message)
         if (byte_reader_get_le64(reader, &message->event_number) < 0)
             return -EBADMSG;
         return get_record(reader, &message->record);
+    case SUPERVISOR_ACKNOWLEDGE:
+        return byte_reader_get_le64(reader, &message->event_number);
+    case SUPERVISOR_HELLO:
+        return byte_reader_get_le32(reader, &message->version);
+    case SUPERVISOR_STATE:
+        return get_state(reader, message);
     case SUPERVISOR_SUSPEND:
     case SUPERVISOR_RESUME:
     case SUPERVISOR_CREATE_IDSIG:
+    case SUPERVISOR_ADOPT:
     case SUPERVISOR_ACCEPTED:
         return 0;
     }

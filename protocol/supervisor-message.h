@@ -3,7 +3,13 @@
  * SOCK_SEQPACKET packet. Descriptors travel down only. What comes up is fixed fields with checked
  * ranges and bounded text that the supervisor has escaped: the daemon parses nothing that a guest
  * or a VMM wrote. Format: u16 type, then the fields of that type in order, integers little-endian,
- * text as u16 length and bytes. */
+ * text as u16 length and bytes.
+ *
+ * What happens to a VM has numbers, which count from 2 (1 is its creation, which is the daemon's).
+ * A supervisor keeps the last ones and outlives its daemon. The next daemon connects to the
+ * supervisor's socket, is greeted with HELLO, and, if it speaks that version, asks by ADOPT for the
+ * state and for what is kept. What a daemon has told its clients it acknowledges; a dead VM's
+ * supervisor goes when its death is acknowledged. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,6 +20,10 @@
 #include "protocol/guest-message.h"
 #include "protocol/vm-state.h"
 
+/* Of these messages. LAUNCH, REFUSED and HELLO keep their form in all versions: by them, two sides
+ * that do not understand each other tell. */
+#define SUPERVISOR_PROTOCOL_VERSION 1
+
 #define SUPERVISOR_MESSAGE_SIZE_MAX 8192
 #define SUPERVISOR_TEXT_MAX         1024 /* bytes of one sentence */
 #define SUPERVISOR_TAIL_MAX         2048 /* bytes of the last console or VMM lines */
@@ -21,7 +31,7 @@
 
 typedef enum SupervisorMessageType {
     /* Down. */
-    SUPERVISOR_LAUNCH = 1,  /* @value descriptors follow in FILES; carries the spec's memfd */
+    SUPERVISOR_LAUNCH = 1,  /* @version; @value descriptors follow in FILES; carries the spec */
     SUPERVISOR_FILES = 2,   /* carries the next @value descriptors, at most 250 */
     SUPERVISOR_STOP = 3,    /* ask the guest, then ACPI, then kill; @value: ms each step may take */
     SUPERVISOR_KILL = 4,    /* @value is the DeathInitiator */
@@ -35,13 +45,20 @@ typedef enum SupervisorMessageType {
     /* The same: makes or renews, in the second file it carries, the idsig of the APK in the first.
      */
     SUPERVISOR_CREATE_IDSIG = 9,
+    SUPERVISOR_ADOPT = 10,       /* after HELLO: what is the state, and what has happened? */
+    SUPERVISOR_ACKNOWLEDGE = 11, /* clients know of everything up to @event_number */
     /* Up. */
-    SUPERVISOR_ACCEPTED = 16,  /* the spec is good; events follow */
-    SUPERVISOR_REFUSED = 17,   /* @error_kind and @text; nothing was started */
-    SUPERVISOR_RUNNING = 18,   /* vCPUs were released, at @time_usec; @value: the VMM's pid */
-    SUPERVISOR_EVENT = 19,     /* what happened to the VM, but for its death */
-    SUPERVISOR_DIED = 20,      /* the death record; the last message */
-    SUPERVISOR_CONNECTED = 21, /* to CONNECT @id: @value is 0 or an errno */
+    SUPERVISOR_ACCEPTED = 64,  /* the spec is good; events follow */
+    SUPERVISOR_REFUSED = 65,   /* @error_kind and @text; nothing was started */
+    SUPERVISOR_RUNNING = 66,   /* vCPUs were released, at @time_usec; @value: the VMM's pid */
+    SUPERVISOR_EVENT = 67,     /* what happened to the VM, but for its death */
+    SUPERVISOR_DIED = 68,      /* the death record; nothing follows */
+    SUPERVISOR_CONNECTED = 69, /* to CONNECT @id: @value is 0 or an errno */
+    SUPERVISOR_HELLO = 70,     /* @version, to whoever connects */
+    /* To ADOPT: the state after the event @event_number, and the last number that was acknowledged.
+     * Before the vCPUs were released, @value (the VMM's pid) and @time_usec (of that) are 0. The
+     * events that are kept follow. */
+    SUPERVISOR_STATE = 71,
 } SupervisorMessageType;
 
 typedef struct DeathRecord {
@@ -66,11 +83,14 @@ typedef struct DeathRecord {
 
 typedef struct SupervisorMessage {
     SupervisorMessageType type;
+    uint32_t version; /* LAUNCH and HELLO */
     uint32_t id;
     uint32_t value;
     uint64_t size;                      /* INITIALIZE_PARTITION */
-    uint64_t time_usec;                 /* CLOCK_REALTIME: RUNNING and EVENT */
-    uint64_t event_number;              /* EVENT and DIED */
+    uint64_t time_usec;                 /* CLOCK_REALTIME: RUNNING, EVENT and STATE */
+    uint64_t event_number;              /* RUNNING, EVENT, DIED, STATE and ACKNOWLEDGE */
+    uint64_t acknowledged;              /* STATE */
+    VmState state, resume_to;           /* STATE; see vm_state_next() */
     VmEvent event;                      /* EVENT; not VM_EVENT_DIED */
     int32_t exit_code;                  /* of VM_EVENT_PAYLOAD_FINISHED */
     GuestErrorCode error_code;          /* of VM_EVENT_GUEST_ERROR */

@@ -26,6 +26,19 @@ int cid_pool_acquire(CidPool *pool, uint32_t *ret_cid)
     return -EADDRNOTAVAIL;
 }
 
+int cid_pool_take(CidPool *pool, uint32_t cid)
+{
+    assert(cid >= LAUNCH_SPEC_CID_MIN && cid <= LAUNCH_SPEC_CID_MAX);
+    uint32_t index = cid - LAUNCH_SPEC_CID_MIN;
+
+    if (pool->used[index / 8] & bit(index))
+        return -EADDRINUSE;
+    pool->used[index / 8] |= bit(index);
+    if (cid > pool->last)
+        pool->last = cid; /* what was handed out lately is likely below */
+    return 0;
+}
+
 void cid_pool_release(CidPool *pool, uint32_t cid)
 {
     assert(cid >= LAUNCH_SPEC_CID_MIN && cid <= LAUNCH_SPEC_CID_MAX);

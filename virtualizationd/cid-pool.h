@@ -17,4 +17,6 @@ typedef struct CidPool {
 
 /* -EADDRNOTAVAIL when all are taken. */
 int cid_pool_acquire(CidPool *pool, uint32_t *ret_cid);
+/* Takes this one, of a VM that lives already. -EADDRINUSE. */
+int cid_pool_take(CidPool *pool, uint32_t cid);
 void cid_pool_release(CidPool *pool, uint32_t cid);

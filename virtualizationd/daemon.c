@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -27,8 +28,11 @@
 #include "common/seccomp-policy.h"
 #include "dbus/interfaces.h"
 #include "virtualizationd/disk-job.h"
+#include "virtualizationd/kill-point.h"
 #include "virtualizationd/launcher.h"
 #include "virtualizationd/manager-interface.h"
+#include "virtualizationd/vm-adopt.h"
+#include "virtualizationd/vm-follow.h"
 #include "virtualizationd/vm.h"
 
 #define NOFILE_WANTED 65536
@@ -100,6 +104,20 @@ static int make_directory(const char *path, mode_t mode, Error *error)
     return 0;
 }
 
+/* Takes the directory of VMs for this daemon alone. The lock goes with the process. */
+static int lock_directory(Daemon *daemon, Error *error)
+{
+    daemon->vms_fd = open(daemon->vms_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (daemon->vms_fd < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot open %s", daemon->vms_dir);
+    if (flock(daemon->vms_fd, LOCK_EX | LOCK_NB) < 0)
+        return error_set_errno(error, ERROR_UNAVAILABLE, errno,
+                               "another virtualizationd has %s: end it, or give this one another "
+                               "--runtime-dir",
+                               daemon->vms_dir);
+    return 0;
+}
+
 static int make_directories(Daemon *daemon, const struct passwd *user, Error *error)
 {
     const char *runtime_dir = daemon->options->runtime_dir;
@@ -117,7 +135,7 @@ static int make_directories(Daemon *daemon, const struct passwd *user, Error *er
     if (user && chown(daemon->vms_dir, user->pw_uid, user->pw_gid) < 0)
         return error_set_errno(error, ERROR_FAILED, errno, "cannot give %s to the user '%s'",
                                daemon->vms_dir, user->pw_name);
-    return 0;
+    return lock_directory(daemon, error);
 }
 
 /* The daemon's own policy: the one beside those of the VMs, which the listener has made. */
@@ -194,6 +212,14 @@ static int prepare_as_root(Daemon *daemon, SeccompPolicy **ret_policy, Error *er
     return 0;
 }
 
+/* After each turn of the loop. */
+static int on_turn(sd_event_source *source, void *userdata)
+{
+    (void)source;
+    vm_acknowledge_all(userdata);
+    return 0;
+}
+
 static int set_up_loop(Daemon *daemon)
 {
     sigset_t handled;
@@ -214,7 +240,22 @@ static int set_up_loop(Daemon *daemon)
     r = sd_event_add_signal(daemon->event, &daemon->sigint, SIGINT, NULL, NULL);
     if (r < 0)
         return r;
+    r = sd_event_add_post(daemon->event, &daemon->acknowledger, on_turn, daemon);
+    if (r < 0)
+        return r;
     return sd_event_set_watchdog(daemon->event, true);
+}
+
+/* From here on signals reach those who wait for them; what has happened before comes first. */
+static void announce_all(Daemon *daemon)
+{
+    Vm *vm;
+
+    daemon->is_on_bus = true;
+    LIST_FOREACH(vm, &daemon->vms, link)
+    {
+        vm_announce(vm);
+    }
 }
 
 static int set_up(Daemon *daemon, Error *error)
@@ -242,10 +283,14 @@ static int set_up(Daemon *daemon, Error *error)
                        error);
     if (r < 0)
         return r;
+    r = vm_adopt_all(daemon, error);
+    if (r < 0)
+        return r;
     r = bus_service_request_name(daemon->bus, BUS_NAME, error);
     if (r < 0)
         return r;
-    vm_remove_stale_directories(daemon);
+    kill_point(KILL_NAMED);
+    announce_all(daemon);
     return 0;
 }
 
@@ -254,17 +299,19 @@ static void tear_down(Daemon *daemon)
     while (!LIST_EMPTY(&daemon->disk_jobs))
         disk_job_give_up(LIST_FIRST(&daemon->disk_jobs));
     while (!LIST_EMPTY(&daemon->vms))
-        vm_free(LIST_FIRST(&daemon->vms));
+        vm_leave(LIST_FIRST(&daemon->vms)); /* what was started lives on */
     bus_object_free(daemon->manager);
     if (daemon->bus)
         bus_service_flush(daemon->bus);
     bus_service_free(daemon->bus);
     sd_event_source_disable_unref(daemon->sigterm);
     sd_event_source_disable_unref(daemon->sigint);
+    sd_event_source_disable_unref(daemon->acknowledger);
     sd_event_unref(daemon->event);
     if (daemon->presence >= 0)
         launcher_say_last(daemon->presence);
     (void)fd_close(daemon->presence);
+    (void)fd_close(daemon->vms_fd);
     free(daemon->launcher_dir);
     free(daemon->vms_dir);
     settings_deinit(&daemon->settings);
@@ -272,7 +319,8 @@ static void tear_down(Daemon *daemon)
 
 int daemon_run(const DaemonOptions *options)
 {
-    _cleanup_(tear_down) Daemon daemon = { .options = options, .presence = -EBADF };
+    _cleanup_(tear_down)
+        Daemon daemon = { .options = options, .presence = -EBADF, .vms_fd = -EBADF };
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
     LIST_INIT(&daemon.vms);

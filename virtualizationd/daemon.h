@@ -29,14 +29,18 @@ typedef struct Daemon {
     const DaemonOptions *options;
     Settings settings;
     sd_event *event;
-    sd_event_source *sigterm, *sigint;
+    sd_event_source *sigterm, *sigint, *acknowledger;
     BusService *bus;
     BusObject *manager;
+    bool is_on_bus;          /* the name is ours: signals reach those who wait for them */
+    bool has_unacknowledged; /* some VM's supervisor does not know what clients have been told */
+    unsigned n_adopting;     /* supervisors that have not told their VM's state yet */
     LIST_HEAD(, Vm) vms;
     LIST_HEAD(, DiskJob) disk_jobs;
     CidPool cids;
     char *launcher_dir; /* of the listener */
-    char *vms_dir;      /* a directory a living VM */
+    char *vms_dir;      /* a directory a started VM */
+    int vms_fd;         /* the same, open and locked: no second daemon has it */
     int presence;       /* see launcher_ensure() */
     uint64_t host_memory_bytes;
     uint32_t host_cpus;

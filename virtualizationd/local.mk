@@ -9,6 +9,12 @@ libvirtualizationd_a_SOURCES = \
 	%D%/manager-interface.c %D%/manager-interface.h \
 	%D%/settings.c %D%/settings.h \
 	%D%/vm.c %D%/vm.h \
+	%D%/kill-point.h \
+	%D%/vm-adopt.c %D%/vm-adopt.h \
+	%D%/vm-directory.c %D%/vm-directory.h \
+	%D%/vm-follow.c %D%/vm-follow.h \
+	%D%/vm-record.c %D%/vm-record.h \
+	%D%/vm-request.c \
 	%D%/vm-config.c %D%/vm-config.h \
 	%D%/vm-files.c %D%/vm-files.h \
 	%D%/vm-interface.c \

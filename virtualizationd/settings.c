@@ -14,6 +14,8 @@
 #define DEFAULT_USER         "virtualizationd"
 #define DEATH_RECORD_SEC     300
 #define DEATH_RECORD_SEC_MAX 86400
+#define ORPHAN_SEC           30
+#define ORPHAN_SEC_MAX       86400
 #define VMS_MAX              256
 #define VMS_MAX_MAX          4096
 
@@ -52,6 +54,9 @@ static int on_setting(void *userdata, const char *section, const char *name, con
         good = set_user(settings, value);
     else if (strcmp(name, "DeathRecordSec") == 0)
         good = parse_number(value, DEATH_RECORD_SEC_MAX, &settings->death_record_sec);
+    else if (strcmp(name, "OrphanSec") == 0)
+        good =
+            parse_number(value, ORPHAN_SEC_MAX, &settings->orphan_sec) && settings->orphan_sec > 0;
     else if (strcmp(name, "VMsMax") == 0)
         good = parse_number(value, VMS_MAX_MAX, &settings->vms_max) && settings->vms_max > 0;
     else
@@ -70,6 +75,7 @@ int settings_load(const char *path, Settings *ret_settings, Error *error)
 {
     Settings settings = { .user = strdup(DEFAULT_USER),
                           .death_record_sec = DEATH_RECORD_SEC,
+                          .orphan_sec = ORPHAN_SEC,
                           .vms_max = VMS_MAX };
     Parser parser = { .path = path ? path : DEFAULT_PATH, .settings = &settings, .error = error };
     int r = 0;

@@ -179,28 +179,48 @@ int vm_files_take(VmFiles *files, const char *key, int fd, Error *error)
     if (!file)
         return error_set(error, ERROR_INVALID_FILE,
                          "the configuration names no file '%s': leave it out", key);
-    if (file->fd >= 0)
+    if (file->is_there)
         return error_set(error, ERROR_INVALID_FILE, "the file '%s' is there already", key);
     int r = check_file(file, owned, &file->status, error);
     if (r < 0)
         return r;
 
     file->fd = take_fd(&owned);
+    file->is_there = true;
     return 0;
+}
+
+int vm_files_note(VmFiles *files, const char *key, const struct stat *status, Error *error)
+{
+    VmFile *file = vm_files_find(files, key);
+
+    if (!file || file->use != VM_FILE_DISK)
+        return error_set(error, ERROR_INVALID_FILE, "the configuration names no image '%s'", key);
+    file->status = *status;
+    file->is_there = true;
+    return 0;
+}
+
+void vm_files_close(VmFiles *files)
+{
+    for (size_t i = 0; i < files->n_files; i++)
+        files->files[i].fd = fd_close(files->files[i].fd);
 }
 
 void vm_files_drop(VmFiles *files, const char *key)
 {
     VmFile *file = vm_files_find(files, key);
 
-    if (file)
-        file->fd = fd_close(file->fd);
+    if (!file)
+        return;
+    file->fd = fd_close(file->fd);
+    file->is_there = false;
 }
 
 const char *vm_files_find_missing(const VmFiles *files)
 {
     for (size_t i = 0; i < files->n_files; i++) {
-        if (files->files[i].fd < 0 && !files->files[i].optional)
+        if (!files->files[i].is_there && !files->files[i].optional)
             return files->files[i].key;
     }
     return NULL;
@@ -218,7 +238,7 @@ bool vm_files_use_image(const VmFiles *files, const struct stat *status)
     for (size_t i = 0; i < files->n_files; i++) {
         const VmFile *file = &files->files[i];
 
-        if (file->use == VM_FILE_DISK && file->fd >= 0 && file->status.st_dev == status->st_dev &&
+        if (file->use == VM_FILE_DISK && file->is_there && file->status.st_dev == status->st_dev &&
             file->status.st_ino == status->st_ino)
             return true;
     }
@@ -230,12 +250,12 @@ const VmFile *vm_files_find_conflict(const VmFiles *files, const VmFiles *other)
     for (size_t i = 0; i < files->n_files; i++) {
         const VmFile *file = &files->files[i];
 
-        if (file->fd < 0 || file->use != VM_FILE_DISK)
+        if (!file->is_there || file->use != VM_FILE_DISK)
             continue;
         for (size_t j = 0; j < other->n_files; j++) {
             const VmFile *holder = &other->files[j];
 
-            if (holder != file && holder->fd >= 0 && holder->use == VM_FILE_DISK &&
+            if (holder != file && holder->is_there && holder->use == VM_FILE_DISK &&
                 (file->writable || holder->writable) && is_same_image(file, holder))
                 return file;
         }

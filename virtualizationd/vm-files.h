@@ -23,7 +23,8 @@ typedef struct VmFile {
     VmFileUse use;
     bool writable;      /* an image that the VM writes */
     bool optional;      /* the VM starts without it, too */
-    int fd;             /* owned; negative until it is brought */
+    bool is_there;      /* it was brought */
+    int fd;             /* owned; negative until then, and once the VM has it */
     struct stat status; /* once it is there */
 } VmFile;
 
@@ -45,6 +46,12 @@ void vm_files_deinit(VmFiles *files);
 /* Takes @fd for @key, whether it succeeds or not. ERROR_INVALID_FILE when no such file is named,
  * it is there already, or the descriptor is of the wrong kind or mode. */
 int vm_files_take(VmFiles *files, const char *key, int fd, Error *error);
+
+/* Notes that the VM has the image @key, a file with this @status that is not open here. */
+int vm_files_note(VmFiles *files, const char *key, const struct stat *status, Error *error);
+
+/* Closes the descriptors: the VM has them. */
+void vm_files_close(VmFiles *files);
 
 /* Gives up the file of this key again. */
 void vm_files_drop(VmFiles *files, const char *key);

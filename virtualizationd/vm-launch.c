@@ -8,6 +8,8 @@
 #include "common/fd-message.h"
 #include "common/fd.h"
 
+#define MSEC_PER_SEC 1000U
+
 /* The descriptors of a launch: lent from the VM's files, or made here. */
 typedef struct FdList {
     int fds[LAUNCH_SPEC_FDS_MAX];
@@ -161,8 +163,10 @@ static int fill_disks(LaunchSpec *spec, FdList *list, const Vm *vm, Error *error
     return 0;
 }
 
-static int fill_spec(LaunchSpec *spec, FdList *list, const Vm *vm, int stub_socket, Error *error)
+static int fill_spec(
+    LaunchSpec *spec, FdList *list, const Vm *vm, const VmLaunchSockets *sockets, Error *error)
 {
+    const Settings *settings = &vm->daemon->settings;
     const VmConfig *config = vm->config;
     const struct {
         const char *key;
@@ -182,11 +186,15 @@ static int fill_spec(LaunchSpec *spec, FdList *list, const Vm *vm, int stub_sock
     spec->seccomp_action = vm->seccomp_action;
     spec->paused = vm->start_paused;
     spec->payload_timeout_ms = config->payload_timeout_ms;
+    spec->orphan_timeout_ms = vm->client ? (uint32_t)(settings->orphan_sec * MSEC_PER_SEC) : 0;
+    spec->record_timeout_ms = (uint32_t)(settings->death_record_sec * MSEC_PER_SEC);
     spec->params = strdup(config->params);
     if (!spec->params)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
 
-    int r = fd_list_add(list, stub_socket, false, &spec->stub_socket, error);
+    int r = fd_list_add(list, sockets->stub, false, &spec->stub_socket, error);
+    if (r >= 0)
+        r = fd_list_add(list, sockets->supervisor, false, &spec->supervisor_socket, error);
     for (size_t i = 0; r >= 0 && i < ELEMENTS_OF(files); i++)
         r = add_file(list, &vm->files, files[i].key, files[i].index, error);
     return r < 0 ? r : fill_disks(spec, list, vm, error);
@@ -199,7 +207,9 @@ static int send_message(int connection,
                         size_t n_fds,
                         Error *error)
 {
-    const SupervisorMessage message = { .type = type, .value = (uint32_t)value };
+    const SupervisorMessage message = { .type = type,
+                                        .version = SUPERVISOR_PROTOCOL_VERSION,
+                                        .value = (uint32_t)value };
     uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
     size_t size = supervisor_message_encode(&message, bytes);
 
@@ -232,13 +242,13 @@ static int send_spec(const LaunchSpec *spec, const FdList *list, int connection,
     return r;
 }
 
-int vm_launch_send(const Vm *vm, int connection, int stub_socket, Error *error)
+int vm_launch_send(const Vm *vm, int connection, const VmLaunchSockets *sockets, Error *error)
 {
     _cleanup_(launch_spec_deinit) LaunchSpec spec = { 0 };
     _cleanup_(fd_list_freep) FdList *list = calloc(1, sizeof(*list));
     if (!list)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
 
-    int r = fill_spec(&spec, list, vm, stub_socket, error);
+    int r = fill_spec(&spec, list, vm, sockets, error);
     return r < 0 ? r : send_spec(&spec, list, connection, error);
 }

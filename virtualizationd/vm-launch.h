@@ -5,5 +5,11 @@
 #include "common/error.h"
 #include "virtualizationd/vm.h"
 
-/* @stub_socket is a listening socket, lent. Does not block: all of it fits the socket's buffer. */
-int vm_launch_send(const Vm *vm, int connection, int stub_socket, Error *error);
+/* Listening sockets in the VM's directory. */
+typedef struct VmLaunchSockets {
+    int stub;
+    int supervisor;
+} VmLaunchSockets;
+
+/* @sockets are lent. Does not block: all of it fits the socket's buffer. */
+int vm_launch_send(const Vm *vm, int connection, const VmLaunchSockets *sockets, Error *error);

@@ -8,10 +8,12 @@
 #include <sys/types.h>
 
 #include "dbus/bus-service.h"
+#include "protocol/event-history.h"
 #include "protocol/supervisor-message.h"
 #include "virtualizationd/daemon.h"
 #include "virtualizationd/vm-config.h"
 #include "virtualizationd/vm-files.h"
+#include "virtualizationd/vm-record.h"
 
 /* A ConnectVsock that waits for the guest. */
 typedef struct VmConnect {
@@ -20,6 +22,15 @@ typedef struct VmConnect {
     BusCall *call;
     int client_fd;
 } VmConnect;
+
+/* How far a daemon has got with the supervisor of a VM that it has found. */
+typedef enum VmAdoption {
+    ADOPTION_NONE, /* it is our own, or adopted */
+    ADOPTION_GREETING,
+    ADOPTION_STATE,
+    ADOPTION_EVENTS,
+    ADOPTION_REFUSED, /* see foreign_version */
+} VmAdoption;
 
 struct Vm {
     LIST_ENTRY(Vm) link;
@@ -33,11 +44,15 @@ struct Vm {
     uint32_t cpus;
     bool start_paused;
     LaunchSeccompAction seccomp_action;
+    char *config_json; /* as the client gave it */
     VmConfig *config;
     VmFiles files;
 
     VmState state, resume_to;
     uint64_t last_event;
+    EventHistory history;  /* from the start on: the creation is in created_usec */
+    uint64_t announced;    /* what clients have been told */
+    uint64_t acknowledged; /* and the supervisor knows that */
     uint64_t created_usec, started_usec;
     uint32_t pid;
     DeathRecord *record;  /* once it is dead */
@@ -46,9 +61,14 @@ struct Vm {
 
     int connection; /* to the launcher, then the supervisor; negative: none */
     sd_event_source *connection_io;
-    bool accepted;       /* the launcher has taken the job */
-    BusCall *start_call; /* waits for that */
-    bool is_new;         /* start_call is CreateVm: the VM goes with its failure */
+    bool accepted;             /* the launcher has taken the job */
+    bool is_recorded;          /* its directory has its record, and, once it is dead, its death */
+    VmAdoption adoption;       /* by a daemon that found it */
+    uint64_t adopted_at;       /* the last event that is history, not news */
+    uint32_t foreign_version;  /* of a supervisor that this daemon does not understand */
+    DeathInitiator end_wanted; /* as soon as the supervisor can be told; 0: not */
+    BusCall *start_call;       /* waits for that */
+    bool is_new;               /* start_call is CreateVm: the VM goes with its failure */
     LIST_HEAD(, VmConnect) connects;
     uint32_t last_connect_id;
 };
@@ -65,15 +85,17 @@ typedef struct VmRequest {
 /* Makes a VM in the state "not-started", without its files. The daemon's table owns it. */
 int vm_new(Daemon *daemon, const VmRequest *request, Vm **ret_vm, Error *error);
 
+/* Makes a VM of what an earlier daemon has written, in the state "starting". */
+int vm_new_from_record(Daemon *daemon, const VmRecord *record, Vm **ret_vm, Error *error);
+
 /* The VM that has the file of this device and inode as an image, or NULL. */
 const Vm *vm_find_image_user(const Daemon *daemon, const struct stat *status);
 
-/* Ends it at once if it lives, and forgets it. */
+/* Forgets the VM, which is dead or was not started, with its directory. */
 Vm *vm_free(Vm *vm);
 
-/* Removes what VMs of a daemon that died have left in @daemon's directory: for the start, once the
- * bus name says that there is no other daemon. */
-void vm_remove_stale_directories(const Daemon *daemon);
+/* Lets go of the VM, which lives on if it was started: for the end of the daemon. */
+Vm *vm_leave(Vm *vm);
 
 /* Looks in the daemon's table; NULL if there is none. A name is the living VM's, or else that of
  * the last one to die with it. */
@@ -81,6 +103,9 @@ Vm *vm_find(Daemon *daemon, const char *name_or_id);
 
 /* After files were brought: that no other VM has them, and that disks can be made of them. */
 int vm_check_files(Vm *vm, Error *error);
+
+/* Gives back what a VM needs while it lives. */
+void vm_release_life(Vm *vm);
 
 /* Starts the VM. @call, if not NULL, is answered once the launcher has taken or refused the job:
  * with nothing, or, when @is_new, as CreateVm. */

@@ -128,6 +128,12 @@ static int receive_rest(int connection,
                    : 0;
     if ((*message)->type != SUPERVISOR_LAUNCH)
         return error_set(error, ERROR_INVALID_ARGUMENT, "not a launch request");
+    if ((*message)->version != SUPERVISOR_PROTOCOL_VERSION)
+        return error_set(error, ERROR_NOT_SUPPORTED,
+                         "the launcher speaks version %d of the launch protocol and the daemon "
+                         "version %u: they are of different packages, and the launcher's listener "
+                         "of the older one goes when its last VM has ended",
+                         SUPERVISOR_PROTOCOL_VERSION, (*message)->version);
     int r = receive_files(connection, (*message)->value, request, error);
     return r < 0 ? r : read_spec(fds[0], request, error);
 }

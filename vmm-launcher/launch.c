@@ -130,10 +130,15 @@ static int check_files(const Launch *launch, Error *error)
         uint16_t index;
         FileUse use;
     } files[] = {
-        { spec->kernel, USE_BOOT },      { spec->initrd, USE_BOOT },
-        { spec->bootloader, USE_BOOT },  { spec->console_out, USE_OUTPUT },
-        { spec->log, USE_OUTPUT },       { spec->payload_out, USE_OUTPUT },
-        { spec->console_in, USE_INPUT }, { spec->stub_socket, USE_SOCKET },
+        { spec->kernel, USE_BOOT },
+        { spec->initrd, USE_BOOT },
+        { spec->bootloader, USE_BOOT },
+        { spec->console_out, USE_OUTPUT },
+        { spec->log, USE_OUTPUT },
+        { spec->payload_out, USE_OUTPUT },
+        { spec->console_in, USE_INPUT },
+        { spec->stub_socket, USE_SOCKET },
+        { spec->supervisor_socket, USE_SOCKET },
     };
     int r = 0;
 
@@ -285,6 +290,8 @@ static int open_channels(Launch *launch, Error *error)
     r = open_output(launch, spec->payload_out, "payload-out", &setup->payload_out, error);
     if (r < 0)
         return r;
+    if (spec->supervisor_socket != LAUNCH_SPEC_NO_FD)
+        setup->next_daemon = take_fd(&launch->request.fds[spec->supervisor_socket]);
     if (spec->console_in == LAUNCH_SPEC_NO_FD)
         return 0;
     r = fd_reopen(launch->request.fds[spec->console_in], O_RDONLY | O_NONBLOCK, &setup->console_in);
@@ -518,10 +525,11 @@ static void launch_deinit(Launch *launch)
 {
     SupervisorSetup *setup = &launch->setup;
     int *const fds[] = {
-        &launch->uid_lock,  &setup->processes.pidfd, &setup->stub_report,
-        &setup->control,    &setup->console,         &setup->broker,
-        &setup->vmm_stderr, &setup->console_out,     &setup->console_in,
-        &setup->log,        &setup->payload_out,     &launch->connection,
+        &launch->uid_lock,   &setup->processes.pidfd, &setup->stub_report,
+        &setup->control,     &setup->console,         &setup->broker,
+        &setup->vmm_stderr,  &setup->console_out,     &setup->console_in,
+        &setup->log,         &setup->payload_out,     &launch->connection,
+        &setup->next_daemon,
     };
 
     release_vm_ends(launch);
@@ -627,6 +635,7 @@ int launch_serve(int connection, const LaunchOptions *options)
         .stub_report_write = -EBADF,
         .setup = { .backend = &vmm_backend_qemu,
                    .connection = -EBADF,
+                   .next_daemon = -EBADF,
                    .processes = { .pidfd = -EBADF },
                    .programs = { [0 ... STUB_PROGRAM_MAX - 1] = { .listener = -EBADF,
                                                                   .status = -EBADF } },

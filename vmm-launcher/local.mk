@@ -6,6 +6,7 @@ liblauncher_a_SOURCES = \
 	%D%/death.c %D%/death.h \
 	%D%/guard.c %D%/guard.h \
 	%D%/guest-link.c %D%/guest-link.h \
+	%D%/daemon-link.c %D%/daemon-link.h \
 	%D%/disk-handover.c %D%/disk-handover.h \
 	%D%/image-lock.c %D%/image-lock.h \
 	%D%/launch-request.c %D%/launch-request.h \

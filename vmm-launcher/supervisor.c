@@ -3,6 +3,8 @@
  * reports, the VMM's control connection, the guest link, and deadlines. supervisor_dispatch() is
  * the only place that moves the state and tells the daemon.
  *
+ * A daemon that goes is no end: the VM goes on, and its death waits for the next daemon.
+ *
  * The end has two halves. begin_end() notes why the VM has to end and has the VMM killed; whatever
  * ended it, the stub's report that the VMM is dead, or the death of the stub and with it of
  * everything in its pid namespace, leads to conclude(), and death_judge() weighs what was
@@ -13,7 +15,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,16 +24,16 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/byte-ring.h"
-#include "common/fd-message.h"
+#include "common/clock.h"
 #include "common/fd.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "protocol/supervisor-message.h"
 #include "vmm-launcher/broker.h"
+#include "vmm-launcher/daemon-link.h"
 #include "vmm-launcher/death.h"
 #include "vmm-launcher/guest-link.h"
 #include "vmm-launcher/output.h"
@@ -41,9 +42,6 @@
 #include "vmm-launcher/vm-cgroup.h"
 #include "vmm-launcher/vmm-log.h"
 
-#define USEC_PER_MSEC UINT64_C(1000)
-#define USEC_PER_SEC  UINT64_C(1000000)
-
 #define CONSOLE_RING_SIZE 16384
 #define TRANSFER_SIZE     4096
 #define DRAIN_READS_MAX   64
@@ -51,14 +49,10 @@
     (1 * USEC_PER_SEC)                          /* the VMM fell silent: until it counts as broken \
                                                  */
 #define START_USEC          (60 * USEC_PER_SEC) /* for the VMM to answer its control connection */
-#define LAST_WORD_MS        5000
-#define KILL_USEC           (2 * USEC_PER_SEC) /* for the stub to kill the VMM */
-#define LINGER_USEC         (5 * USEC_PER_SEC) /* for clients to take the last output */
+#define KILL_USEC           (2 * USEC_PER_SEC)  /* for the stub to kill the VMM */
+#define LINGER_USEC         (5 * USEC_PER_SEC)  /* for clients to take the last output */
 #define HEARTBEAT_USEC      (10 * USEC_PER_SEC)
 #define HEARTBEAT_LIMIT_SEC 60 /* a supervisor that hangs longer is killed by SIGALRM */
-
-/* The daemon numbers the creation; the supervisor goes on. */
-#define FIRST_EVENT_NUMBER 2
 
 /* Lower numbers run first, strictly: so what anybody can make ready without end comes last, after
  * the stub's word that the VM has died, and what the guest reports about its payload comes before.
@@ -81,18 +75,19 @@ typedef struct Supervisor {
     SupervisorSetup *setup;
     sd_event *event;
     VmState state;
-    VmState resume_to; /* while suspended */
-    uint64_t next_event_number;
+    VmState resume_to;     /* while suspended */
+    uint64_t running_usec; /* when the vCPUs were released; 0: not yet */
 
+    DaemonLink *daemon;
     VmmControl *control;
     Guard *guard;
     Broker *broker;
     GuestLink *guest_link;
     Output *console_out, *log, *payload_out;
 
-    sd_event_source *connection_io, *stub_io, *stub_end, *console_io, *console_in_io, *stderr_io;
+    sd_event_source *stub_io, *stub_end, *console_io, *console_in_io, *stderr_io;
     sd_event_source *start_timer, *payload_timer, *stop_timer, *silence_timer, *kill_timer,
-        *heartbeat, *sigterm;
+        *orphan_timer, *record_timer, *heartbeat, *sigterm;
 
     ByteRing console_ring;
     VmmLog vmm_log;
@@ -104,34 +99,8 @@ typedef struct Supervisor {
     DeathFacts facts;
     bool concluded;
     bool stub_gone;
+    bool record_given_up; /* nobody waits for a daemon to take it */
 } Supervisor;
-
-static uint64_t realtime_usec(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail on Linux */
-    return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
-}
-
-static void supervisor_send(Supervisor *supervisor, const SupervisorMessage *message)
-{
-    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
-    size_t size = supervisor_message_encode(message, bytes);
-
-    if (supervisor->setup->connection < 0)
-        return;
-    int r = fd_message_send(supervisor->setup->connection, bytes, size, NULL, 0);
-    if (r == -EAGAIN && message->type == SUPERVISOR_DIED) {
-        /* The last word, and nothing else is left to do but to get it through. */
-        struct pollfd writable = { .fd = supervisor->setup->connection, .events = POLLOUT };
-
-        (void)poll(&writable, 1, LAST_WORD_MS);
-        r = fd_message_send(supervisor->setup->connection, bytes, size, NULL, 0);
-    }
-    if (r < 0)
-        log_warning("cannot tell the daemon: %s", strerror(-r));
-}
 
 /* --- state --- */
 
@@ -153,9 +122,8 @@ static int supervisor_dispatch(Supervisor *supervisor, SupervisorMessage *messag
 
     message->type = event == VM_EVENT_DIED ? SUPERVISOR_DIED : SUPERVISOR_EVENT;
     message->event = event;
-    message->event_number = supervisor->next_event_number++;
     message->time_usec = realtime_usec();
-    supervisor_send(supervisor, message);
+    daemon_link_tell(supervisor->daemon, message);
     return 0;
 }
 
@@ -409,9 +377,12 @@ static void supervisor_stop(Supervisor *supervisor, DeathInitiator initiator, ui
 
 static int on_sigterm(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
+    Supervisor *supervisor = userdata;
+
     (void)source;
     (void)info;
-    supervisor_stop(userdata, INITIATOR_HOST, 10000);
+    supervisor->record_given_up = supervisor->concluded;
+    supervisor_stop(supervisor, INITIATOR_HOST, 10000);
     return 0;
 }
 
@@ -498,8 +469,9 @@ static void on_vmm_running(void *userdata)
                                   .time_usec = realtime_usec() };
 
     supervisor->facts.running = true;
+    supervisor->running_usec = message.time_usec;
     supervisor->start_timer = sd_event_source_disable_unref(supervisor->start_timer);
-    supervisor_send(supervisor, &message);
+    daemon_link_tell(supervisor->daemon, &message);
     if (supervisor->setup->spec->paused)
         on_vmm_suspended(supervisor);
 }
@@ -601,7 +573,7 @@ static void on_dialed(void *userdata, uint32_t id, int error_number)
                                         .id = id,
                                         .value = (uint32_t)error_number };
 
-    supervisor_send(userdata, &message);
+    daemon_link_answer(((Supervisor *)userdata)->daemon, &message);
 }
 
 static void on_broker_failed(void *userdata, const char *sentence)
@@ -707,8 +679,9 @@ static void on_connect_request(Supervisor *supervisor, const SupervisorMessage *
         on_dialed(supervisor, message->id, -r);
 }
 
-static void on_daemon_message(Supervisor *supervisor, const SupervisorMessage *message, int fd)
+static void on_daemon_request(void *userdata, const SupervisorMessage *message, int fd)
 {
+    Supervisor *supervisor = userdata;
     const VmmBackend *backend = supervisor->setup->backend;
 
     switch ((int)message->type) {
@@ -734,30 +707,54 @@ static void on_daemon_message(Supervisor *supervisor, const SupervisorMessage *m
     }
 }
 
-static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static void on_daemon_back(void *userdata, SupervisorMessage *message)
 {
-    Supervisor *supervisor = userdata;
-    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
-    SupervisorMessage message;
-    _cleanup_close_ int received_fd = -EBADF;
-    size_t size, n_fds;
+    const Supervisor *supervisor = userdata;
 
+    message->state = supervisor->state;
+    message->resume_to = supervisor->state == VM_SUSPENDED ? supervisor->resume_to : 0;
+    message->time_usec = supervisor->running_usec;
+    if (supervisor->running_usec != 0 && !supervisor->concluded)
+        message->value = (uint32_t)supervisor->setup->processes.pids[STUB_VMM];
+}
+
+static int on_orphan_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
     (void)source;
-    (void)revents;
-    int r = fd_message_receive(fd, bytes, sizeof(bytes), &size, &received_fd, 1, &n_fds);
-    if (r == -EAGAIN)
-        return 0;
-    if (r >= 0 && size > 0 && supervisor_message_decode(bytes, size, &message) >= 0) {
-        on_daemon_message(supervisor, &message, n_fds == 1 ? received_fd : -EBADF);
-        return 0;
-    }
-
-    /* A daemon cannot take VMs over yet: what it leaves would be out of anybody's reach. */
-    supervisor->connection_io = sd_event_source_disable_unref(supervisor->connection_io);
-    supervisor->setup->connection = fd_close(supervisor->setup->connection);
-    begin_end(supervisor, DEATH_KILLED, INITIATOR_DAEMON, "the daemon is gone");
+    (void)usec;
+    begin_end(userdata, DEATH_KILLED, INITIATOR_DAEMON,
+              "the daemon went and did not come back in time");
     return 0;
 }
+
+/* A VM that lives as long as its client does needs somebody who sees the client go. */
+static void on_daemon_lost(void *userdata)
+{
+    Supervisor *supervisor = userdata;
+    uint64_t timeout_usec = supervisor->setup->spec->orphan_timeout_ms * USEC_PER_MSEC;
+
+    log_info("the daemon is gone");
+    if (timeout_usec == 0 || supervisor->concluded || supervisor->orphan_timer)
+        return;
+    if (sd_event_add_time_relative(supervisor->event, &supervisor->orphan_timer, CLOCK_MONOTONIC,
+                                   timeout_usec, 0, on_orphan_timeout, supervisor) < 0)
+        (void)on_orphan_timeout(NULL, 0, supervisor);
+}
+
+static void on_daemon_found(void *userdata)
+{
+    Supervisor *supervisor = userdata;
+
+    log_info("a daemon is there again");
+    supervisor->orphan_timer = sd_event_source_disable_unref(supervisor->orphan_timer);
+}
+
+static const DaemonLinkHandlers daemon_handlers = {
+    .request = on_daemon_request,
+    .describe = on_daemon_back,
+    .lost = on_daemon_lost,
+    .found = on_daemon_found,
+};
 
 /* --- set-up and loop --- */
 
@@ -802,12 +799,8 @@ static int set_up_sources(Supervisor *supervisor)
     SupervisorSetup *setup = supervisor->setup;
     sd_event *event = supervisor->event;
 
-    int r = add_io(supervisor, &supervisor->connection_io, setup->connection, PRIORITY_NORMAL,
-                   "daemon", on_connection);
-    if (r < 0)
-        return r;
-    r = add_io(supervisor, &supervisor->stub_io, setup->stub_report, PRIORITY_STUB, "stub-report",
-               on_stub_io);
+    int r = add_io(supervisor, &supervisor->stub_io, setup->stub_report, PRIORITY_STUB,
+                   "stub-report", on_stub_io);
     if (r < 0)
         return r;
     r = add_io(supervisor, &supervisor->stub_end, setup->processes.pidfd, PRIORITY_STUB, "stub-end",
@@ -860,6 +853,11 @@ static int set_up(Supervisor *supervisor)
     int r = sd_event_new(&supervisor->event);
     if (r < 0)
         return r;
+    r = daemon_link_new(supervisor->event, PRIORITY_NORMAL, take_fd(&setup->connection),
+                        take_fd(&setup->next_daemon), &daemon_handlers, supervisor,
+                        &supervisor->daemon);
+    if (r < 0)
+        return r;
     r = setup->backend->control_new(supervisor->event, take_fd(&setup->control),
                                     setup->spec->paused, &control_handlers, supervisor,
                                     &supervisor->control);
@@ -889,36 +887,50 @@ static int set_up(Supervisor *supervisor)
     return set_up_sources(supervisor);
 }
 
-static void tear_down(Supervisor *supervisor)
+/* Lets go of everything that is the VM's and its client's. May be called twice. */
+static void release_vm(Supervisor *supervisor)
 {
     SupervisorSetup *setup = supervisor->setup;
     sd_event_source **const sources[] = {
-        &supervisor->connection_io, &supervisor->stub_io,       &supervisor->stub_end,
+        &supervisor->orphan_timer,  &supervisor->stub_io,       &supervisor->stub_end,
         &supervisor->console_io,    &supervisor->console_in_io, &supervisor->stderr_io,
         &supervisor->payload_timer, &supervisor->stop_timer,    &supervisor->silence_timer,
-        &supervisor->start_timer,   &supervisor->kill_timer,    &supervisor->heartbeat,
-        &supervisor->sigterm,
+        &supervisor->start_timer,   &supervisor->kill_timer,
     };
     int *const fds[] = {
-        &setup->connection, &setup->processes.pidfd, &setup->stub_report,
-        &setup->control,    &setup->console,         &setup->broker,
-        &setup->vmm_stderr, &setup->console_out,     &setup->console_in,
-        &setup->log,        &setup->payload_out,     &setup->uid_lock,
+        &setup->processes.pidfd, &setup->stub_report, &setup->control,
+        &setup->console,         &setup->broker,      &setup->vmm_stderr,
+        &setup->console_out,     &setup->console_in,  &setup->log,
+        &setup->payload_out,
     };
 
-    guest_link_free(supervisor->guest_link);
-    broker_free(supervisor->broker);
-    setup->backend->control_free(supervisor->control);
-    guard_free(supervisor->guard);
-    output_free(supervisor->console_out);
-    output_free(supervisor->log);
-    output_free(supervisor->payload_out);
+    supervisor->guest_link = guest_link_free(supervisor->guest_link);
+    supervisor->broker = broker_free(supervisor->broker);
+    supervisor->control = setup->backend->control_free(supervisor->control);
+    supervisor->guard = guard_free(supervisor->guard);
+    supervisor->console_out = output_free(supervisor->console_out);
+    supervisor->log = output_free(supervisor->log);
+    supervisor->payload_out = output_free(supervisor->payload_out);
     for (size_t i = 0; i < ELEMENTS_OF(sources); i++)
         *sources[i] = sd_event_source_disable_unref(*sources[i]);
     for (size_t i = 0; i < ELEMENTS_OF(fds); i++)
         *fds[i] = fd_close(*fds[i]);
     byte_ring_deinit(&supervisor->console_ring);
     vmm_log_deinit(&supervisor->vmm_log);
+}
+
+static void tear_down(Supervisor *supervisor)
+{
+    SupervisorSetup *setup = supervisor->setup;
+
+    release_vm(supervisor);
+    daemon_link_free(supervisor->daemon);
+    sd_event_source_disable_unref(supervisor->record_timer);
+    sd_event_source_disable_unref(supervisor->heartbeat);
+    sd_event_source_disable_unref(supervisor->sigterm);
+    setup->connection = fd_close(setup->connection);
+    setup->next_daemon = fd_close(setup->next_daemon);
+    setup->uid_lock = fd_close(setup->uid_lock);
     sd_event_unref(supervisor->event);
 }
 
@@ -947,11 +959,36 @@ static void linger(Supervisor *supervisor)
     }
 }
 
+static int on_record_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    Supervisor *supervisor = userdata;
+
+    (void)source;
+    (void)usec;
+    supervisor->record_given_up = true;
+    return 0;
+}
+
+/* A death that no daemon has heard of waits for one. */
+static void wait_for_daemon(Supervisor *supervisor)
+{
+    uint64_t timeout_usec = supervisor->setup->spec->record_timeout_ms * USEC_PER_MSEC;
+
+    if (sd_event_add_time_relative(supervisor->event, &supervisor->record_timer, CLOCK_MONOTONIC,
+                                   timeout_usec, 0, on_record_timeout, supervisor) < 0)
+        return;
+    while (daemon_link_is_behind(supervisor->daemon) && !supervisor->record_given_up) {
+        if (sd_event_run(supervisor->event, UINT64_MAX) < 0)
+            return;
+    }
+    if (supervisor->record_given_up)
+        log_warning("no daemon has taken the death record");
+}
+
 int supervisor_run(SupervisorSetup *setup)
 {
     _cleanup_(tear_down) Supervisor supervisor = { .setup = setup,
                                                    .state = VM_NOT_STARTED,
-                                                   .next_event_number = FIRST_EVENT_NUMBER,
                                                    .facts = { .guest = { .exit_code = -1 } } };
 
     byte_ring_init(&supervisor.console_ring, CONSOLE_RING_SIZE);
@@ -973,5 +1010,7 @@ int supervisor_run(SupervisorSetup *setup)
         }
     }
     linger(&supervisor);
+    release_vm(&supervisor);
+    wait_for_daemon(&supervisor);
     return 0;
 }

@@ -13,7 +13,8 @@
 typedef struct SupervisorSetup {
     const LaunchSpec *spec;
     const VmmBackend *backend;
-    int connection; /* to the daemon */
+    int connection;  /* to the daemon */
+    int next_daemon; /* a listening socket for its successors */
     StubProcesses processes;
     GuardProgram programs[STUB_PROGRAM_MAX];
     const SeccompPolicy *sealed_policy; /* of the supervisor from the seal on */

@@ -224,15 +224,28 @@ class Host:
                 if self.directory in command and state not in 'ZX'
                 and pid not in (os.getpid(), self.dbus_daemon.pid)]
         for directory, names, file_names in os.walk(self.runtime_dir):
-            left += [os.path.join(directory, name) for name in names + file_names
-                     if os.path.join(directory, name) not in (f'{self.runtime_dir}/vm',
-                                                              f'{self.runtime_dir}/launcher')]
+            if directory.startswith(f'{self.runtime_dir}/vm/') and \
+                    sorted(file_names) == ['death', 'record']:
+                continue  # what a dead VM leaves for the next daemon to tell of
+            left += [os.path.join(directory, name) for name in file_names]
+            left += [os.path.join(directory, name) for name in names
+                     if directory != self.runtime_dir and directory != f'{self.runtime_dir}/vm']
         left += [path for pid in self.listener_pids()
                  for root in ('/sys/fs/cgroup', '/sys/fs/cgroup/*')
                  for path in glob.glob(f'{root}/virtualizationd/vm-{pid}-*')]
         with open('/proc/mounts', encoding='utf-8') as file:
             left += [line.strip() for line in file if self.directory in line]
         return left
+
+    def kill_vms(self):
+        """VMs outlive their daemon: ends those that live."""
+        manager = self.manager()
+        for path in [vm[0] for vm in manager.ListVms(False)]:
+            try:
+                self.bus.get_object(NAME, path, introspect=False).Kill(dbus_interface=VM)
+            except dbus.DBusException:
+                pass  # it has just died
+        wait_until(lambda: not manager.ListVms(False), 'the end of all VMs')
 
     def stop_daemon(self):
         if self.daemon and self.daemon.poll() is None:
@@ -247,6 +260,8 @@ class Host:
         """Ends everything. Returns the daemon's exit status and what was left behind."""
         left = []
         try:
+            if self.daemon and self.daemon.poll() is None:
+                self.kill_vms()
             self.stop_daemon()
             if self.dbus_daemon:
                 try:
@@ -308,7 +323,8 @@ class Vm:
             self.outputs_open.add(key)
             GLib.io_add_watch(fd, GLib.PRIORITY_DEFAULT, GLib.IO_IN | GLib.IO_HUP,
                               self._on_output, key)
-        self.object = bus.get_object(NAME, self.path, introspect=False)
+        self.object = bus.get_object(NAME, self.path, introspect=False,
+                                     follow_name_owner_changes=True)  # over a restart
         self.methods = dbus.Interface(self.object, VM)
         for event in self.early:
             self._on_signal(*event[0], **event[1])

@@ -85,18 +85,6 @@ def test_a_vm_ends_past_its_supervisor(host, vm, found):
 
 
 @with_vm
-def test_killed_daemon_takes_its_vms_along_and_the_next_one_cleans_up(host, vm, found):
-    vm.match.remove()
-    host.daemon.kill()
-    host.daemon.wait()
-    wait_until(lambda: gone(found.values()), f'the end of {found}')
-    host.start_daemon()
-    assert not os.listdir(f'{host.runtime_dir}/vm')
-    again = host.create(*host.config(host.payload('probe'), 'probe=exit:0'), start=True)
-    assert again.death()['reason'] == 'shutdown'
-
-
-@with_vm
 def test_without_a_listener_start_fails_and_vms_live_on(host, vm, found):
     for pid in host.listener_pids():
         os.kill(pid, signal.SIGKILL)

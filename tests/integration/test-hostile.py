@@ -49,13 +49,13 @@ def test_the_payloads_deadline_stands_still_with_its_vcpus(host):
 # --- a daemon that was taken over speaks to the launcher itself: protocol/launch-spec.h ---
 
 NO_FD = 0xffff
-ACCEPTED, REFUSED = 16, 17
+ACCEPTED, REFUSED = 64, 65
 
 
 def launch_spec(kernel, console_out, disk=None):
-    spec = struct.pack('<IH32sIQIBBBIH', 0x3150534c, 2, b'0' * 32, 2048, 128 << 20, 1, 0, 0, 1, 0,
-                       0)
-    spec += struct.pack('<8H', kernel, NO_FD, NO_FD, console_out, NO_FD, NO_FD, NO_FD, NO_FD)
+    spec = struct.pack('<IH32sIQIBBBIIIH', 0x3150534c, 3, b'0' * 32, 2048, 128 << 20, 1, 0, 0, 1, 0,
+                       1, 1, 0)
+    spec += struct.pack('<9H', kernel, NO_FD, NO_FD, console_out, *[NO_FD] * 5)
     if disk is None:
         return spec + struct.pack('<H', 0)
     return spec + struct.pack('<HBHHQQ', 1, 0, 1, disk, 0, 4096)
@@ -71,7 +71,7 @@ def launch(host, spec, fds):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.settimeout(60)
         connection.connect(f'{host.runtime_dir}/launcher/socket')
-        socket.send_fds(connection, [struct.pack('<HI', 1, len(fds))], [memfd])
+        socket.send_fds(connection, [struct.pack('<HII', 1, 1, len(fds))], [memfd])
         socket.send_fds(connection, [struct.pack('<HI', 2, len(fds))], fds)
         os.close(memfd)
         answer = connection.recv(8192)

@@ -80,6 +80,7 @@ daemon_unit_tests = \
 	%D%/test-bytes \
 	%D%/test-cid-pool \
 	%D%/test-error \
+	%D%/test-event-history \
 	%D%/test-fd \
 	%D%/test-fd-message \
 	%D%/test-json-keys \
@@ -87,6 +88,7 @@ daemon_unit_tests = \
 	%D%/test-nearest-match \
 	%D%/test-seccomp-policy \
 	%D%/test-settings \
+	%D%/test-vm-record \
 	%D%/test-spawn \
 	%D%/test-supervisor-message \
 	%D%/test-text \

@@ -60,11 +60,29 @@ static void exhausted_pool_says_so_until_one_comes_back(void **state)
     assert_int_equal(cid, LAUNCH_SPEC_CID_MAX);
 }
 
+static void one_that_is_taken_is_not_handed_out_nor_taken_again(void **state)
+{
+    (void)state;
+    CidPool pool = { 0 };
+    uint32_t cid;
+
+    assert_int_equal(cid_pool_take(&pool, LAUNCH_SPEC_CID_MIN + 7), 0);
+    assert_int_equal(cid_pool_take(&pool, LAUNCH_SPEC_CID_MIN + 7), -EADDRINUSE);
+    assert_int_equal(cid_pool_acquire(&pool, &cid), 0);
+    assert_int_equal(cid, LAUNCH_SPEC_CID_MIN + 8); /* what was below may just have been used */
+    for (uint32_t i = 0; i < CID_COUNT - 2; i++) {
+        assert_int_equal(cid_pool_acquire(&pool, &cid), 0);
+        assert_int_not_equal(cid, LAUNCH_SPEC_CID_MIN + 7);
+    }
+    assert_int_equal(cid_pool_acquire(&pool, &cid), -EADDRNOTAVAIL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_handed_out_from_the_lowest_on),
         cmocka_unit_test(id_given_back_is_not_reused_soon),
+        cmocka_unit_test(one_that_is_taken_is_not_handed_out_nor_taken_again),
         cmocka_unit_test(exhausted_pool_says_so_until_one_comes_back),
     };
 

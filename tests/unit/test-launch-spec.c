@@ -21,11 +21,13 @@ enum {
     AT_SECCOMP_ACTION = 55,
     AT_PAUSED = 56,
     AT_TIMEOUT = 57,
-    AT_PARAMS_LENGTH = 61,
-    AT_PARAMS = 63,
+    AT_ORPHAN_TIMEOUT = 61,
+    AT_RECORD_TIMEOUT = 65,
+    AT_PARAMS_LENGTH = 69,
+    AT_PARAMS = 71,
     PARAMS_LENGTH = 13,
     AT_FILES = AT_PARAMS + PARAMS_LENGTH,
-    N_FILES = 8,
+    N_FILES = 9,
     AT_N_DISKS = AT_FILES + 2 * N_FILES,
     AT_WRITABLE = AT_N_DISKS + 2,
     AT_N_REGIONS = AT_WRITABLE + 1,
@@ -66,6 +68,8 @@ static int setup(void **state)
         .seccomp_action = SECCOMP_LOG,
         .paused = true,
         .payload_timeout_ms = 60000,
+        .orphan_timeout_ms = 30000,
+        .record_timeout_ms = 300000,
         .params = fixture->params,
         .kernel = 0,
         .initrd = 1,
@@ -75,6 +79,7 @@ static int setup(void **state)
         .log = LAUNCH_SPEC_NO_FD,
         .payload_out = 4,
         .stub_socket = 5,
+        .supervisor_socket = 6,
         .n_disks = 2,
         .disks = fixture->disks,
     };
@@ -144,6 +149,9 @@ static void spec_comes_back_from_its_encoding(void **state)
     assert_int_equal(decoded.log, spec->log);
     assert_int_equal(decoded.payload_out, spec->payload_out);
     assert_int_equal(decoded.stub_socket, spec->stub_socket);
+    assert_int_equal(decoded.supervisor_socket, spec->supervisor_socket);
+    assert_int_equal(decoded.orphan_timeout_ms, spec->orphan_timeout_ms);
+    assert_int_equal(decoded.record_timeout_ms, spec->record_timeout_ms);
     assert_int_equal(decoded.n_disks, 2);
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(decoded.disks[i].writable, spec->disks[i].writable);
@@ -229,6 +237,11 @@ static void every_field_is_taken_in_its_range_only(void **state)
         { AT_TIMEOUT, 4, 0, 0 },
         { AT_TIMEOUT, 4, LAUNCH_SPEC_TIMEOUT_MS_MAX, 0 },
         { AT_TIMEOUT, 4, LAUNCH_SPEC_TIMEOUT_MS_MAX + 1, -EBADMSG },
+        { AT_ORPHAN_TIMEOUT, 4, 0, 0 },
+        { AT_ORPHAN_TIMEOUT, 4, LAUNCH_SPEC_TIMEOUT_MS_MAX, 0 },
+        { AT_ORPHAN_TIMEOUT, 4, LAUNCH_SPEC_TIMEOUT_MS_MAX + 1, -EBADMSG },
+        { AT_RECORD_TIMEOUT, 4, LAUNCH_SPEC_TIMEOUT_MS_MAX, 0 },
+        { AT_RECORD_TIMEOUT, 4, LAUNCH_SPEC_TIMEOUT_MS_MAX + 1, -EBADMSG },
         { AT_PARAMS_LENGTH, 2, PARAMS_LENGTH - 1, -EBADMSG },
         { AT_PARAMS_LENGTH, 2, PARAMS_LENGTH + 1, -EBADMSG },
         { AT_PARAMS_LENGTH, 2, UINT16_MAX, -EBADMSG },

@@ -8,7 +8,7 @@
 #include "tests/helpers/test.h"
 
 static const SupervisorMessage samples[] = {
-    { .type = SUPERVISOR_LAUNCH, .value = 1000 },
+    { .type = SUPERVISOR_LAUNCH, .version = UINT32_MAX, .value = 1000 },
     { .type = SUPERVISOR_FILES, .value = 250 },
     { .type = SUPERVISOR_STOP, .value = UINT32_MAX },
     { .type = SUPERVISOR_KILL, .value = INITIATOR_GUEST },
@@ -23,7 +23,7 @@ static const SupervisorMessage samples[] = {
     { .type = SUPERVISOR_REFUSED,
       .error_kind = ERROR_UNAVAILABLE,
       .text = "two\nlines, \xc3\xa4 and \xf0\x9f\x98\x80" },
-    { .type = SUPERVISOR_RUNNING, .value = 4194304, .time_usec = UINT64_MAX },
+    { .type = SUPERVISOR_RUNNING, .event_number = 3, .value = 4194304, .time_usec = UINT64_MAX },
     { .type = SUPERVISOR_EVENT,
       .event_number = UINT64_MAX,
       .time_usec = 1,
@@ -61,11 +61,26 @@ static const SupervisorMessage samples[] = {
                   .console_tail = "last\nwords",
                   .vmm_tail = "qemu: \\x1b" } },
     { .type = SUPERVISOR_CONNECTED, .id = 3, .value = ECONNREFUSED },
+    { .type = SUPERVISOR_ADOPT },
+    { .type = SUPERVISOR_ACKNOWLEDGE, .event_number = UINT64_MAX },
+    { .type = SUPERVISOR_HELLO, .version = UINT32_MAX },
+    { .type = SUPERVISOR_STATE,
+      .event_number = 9,
+      .acknowledged = 7,
+      .state = VM_SUSPENDED,
+      .resume_to = VM_FINISHED,
+      .value = 4194304,
+      .time_usec = UINT64_MAX },
+    { .type = SUPERVISOR_STATE, .event_number = 2, .state = VM_STARTING },
 };
 
 static void assert_same_message(const SupervisorMessage *a, const SupervisorMessage *b)
 {
     assert_int_equal(a->type, b->type);
+    assert_int_equal(a->version, b->version);
+    assert_true(a->acknowledged == b->acknowledged);
+    assert_int_equal(a->state, b->state);
+    assert_int_equal(a->resume_to, b->resume_to);
     assert_int_equal(a->id, b->id);
     assert_int_equal(a->value, b->value);
     assert_true(a->size == b->size);
@@ -128,8 +143,8 @@ static void every_truncation_and_a_byte_too_many_are_refused(void **state)
 static void types_of_no_message_are_refused(void **state)
 {
     (void)state;
-    static const uint16_t types[] = { 0,      SUPERVISOR_CREATE_IDSIG + 1, SUPERVISOR_ACCEPTED - 1,
-                                      0x0101, SUPERVISOR_CONNECTED + 1,    UINT16_MAX };
+    static const uint16_t types[] = { 0,      SUPERVISOR_ACKNOWLEDGE + 1, SUPERVISOR_ACCEPTED - 1,
+                                      0x0101, SUPERVISOR_STATE + 1,       UINT16_MAX };
     SupervisorMessage decoded;
 
     for (size_t i = 0; i < ELEMENTS_OF(types); i++) {
@@ -157,6 +172,8 @@ static const struct {
     { SUPERVISOR_DIED, 22, 0, 64 },
     { SUPERVISOR_DIED, 26, -1, 255 },
     { SUPERVISOR_DIED, 30, 0, 64 },
+    { SUPERVISOR_STATE, 18, VM_STARTING, VM_DEAD },
+    { SUPERVISOR_STATE, 22, VM_STARTING, VM_FINISHED }, /* it is suspended */
 };
 
 static size_t encode_first_sample(SupervisorMessageType type, uint8_t *bytes)

@@ -1,0 +1,585 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Before Start and after the end the state is the daemon's; in between the supervisor tells it, and
+ * vm_apply() follows if the transition table agrees. What happened goes into the VM's history, from
+ * there to the bus, and when the bus has it, the supervisor is told: so whatever moment a daemon
+ * dies at, its successor tells clients what they may not have heard, under the same number. */
+#include "virtualizationd/vm-follow.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "common/clock.h"
+#include "common/fd-message.h"
+#include "common/fd.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "virtualizationd/kill-point.h"
+#include "virtualizationd/vm-directory.h"
+
+#define EVENT_JUMP_MAX 1000 /* more would be made up: a supervisor counts each event */
+#define MESSAGES_BURST 200  /* of a supervisor, a second */
+
+void vm_answer_waiting(Vm *vm, ErrorKind kind, const char *sentence)
+{
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+    VmConnect *connect;
+
+    (void)error_set(&error, kind, "%s", sentence);
+    while ((connect = LIST_FIRST(&vm->connects))) {
+        LIST_REMOVE(connect, link);
+        bus_call_reply_error(connect->call, &error);
+        bus_call_unref(connect->call);
+        (void)fd_close(connect->client_fd);
+        free(connect);
+    }
+    if (vm->start_call) {
+        BusCall *call = TAKE_PTR(vm->start_call);
+
+        bus_call_reply_error(call, &error);
+        bus_call_unref(call);
+    }
+}
+
+/* --- telling the bus --- */
+
+static const char *const state_properties[] = { "State", "LastEvent", NULL };
+static const char *const running_properties[] = { "StartedAt", "Pid", "LastEvent", NULL };
+static const char *const death_properties[] = { "State", "DeathReason", "LastEvent", "Pid", NULL };
+
+static void announce_event(Vm *vm, const SupervisorMessage *message)
+{
+    const char *code = guest_error_code_to_string(message->error_code);
+    const uint64_t *number = &message->event_number;
+
+    bus_object_emit_changed(vm->object, state_properties);
+    switch ((int)message->event) {
+    case VM_EVENT_PAYLOAD_STARTED:
+        bus_object_emit_signal(vm->object, "PayloadStarted", DBUS_TYPE_UINT64, number,
+                               DBUS_TYPE_INVALID);
+        break;
+    case VM_EVENT_PAYLOAD_READY:
+        bus_object_emit_signal(vm->object, "PayloadReady", DBUS_TYPE_UINT64, number,
+                               DBUS_TYPE_INVALID);
+        break;
+    case VM_EVENT_PAYLOAD_FINISHED:
+        bus_object_emit_signal(vm->object, "PayloadFinished", DBUS_TYPE_UINT64, number,
+                               DBUS_TYPE_INT32, &message->exit_code, DBUS_TYPE_INVALID);
+        break;
+    case VM_EVENT_GUEST_ERROR:
+        bus_object_emit_signal(vm->object, "Error", DBUS_TYPE_UINT64, number, DBUS_TYPE_STRING,
+                               &code, DBUS_TYPE_INVALID);
+        break;
+    default:
+        break;
+    }
+}
+
+static void announce_death(Vm *vm, const SupervisorMessage *message)
+{
+    const char *reason = death_reason_to_string(message->record.reason);
+
+    bus_object_emit_changed(vm->object, death_properties);
+    bus_object_emit_signal(vm->object, "Died", DBUS_TYPE_UINT64, &message->event_number,
+                           DBUS_TYPE_STRING, &reason, DBUS_TYPE_INVALID);
+}
+
+void vm_announce(Vm *vm)
+{
+    const EventHistoryEntry *entry;
+    SupervisorMessage message;
+
+    if (!vm->daemon->is_on_bus || vm->adoption != ADOPTION_NONE)
+        return;
+    while ((entry = event_history_find_after(&vm->history, vm->announced))) {
+        int r = supervisor_message_decode(entry->bytes, entry->size, &message);
+        assert(r >= 0); /* we have encoded it */
+        if (message.type == SUPERVISOR_DIED)
+            announce_death(vm, &message);
+        else if (message.type == SUPERVISOR_RUNNING)
+            bus_object_emit_changed(vm->object, running_properties);
+        else
+            announce_event(vm, &message);
+        vm->announced = entry->number;
+        kill_point(KILL_ANNOUNCED);
+    }
+    vm->daemon->has_unacknowledged = true;
+}
+
+/* Keeps what has happened, and tells it. */
+static void note(Vm *vm, const SupervisorMessage *message)
+{
+    vm->last_event = message->event_number;
+    if (event_history_add(&vm->history, message) < 0)
+        log_warning("VM %s: no memory to keep event %ju", vm->id, (uintmax_t)vm->last_event);
+    kill_point(KILL_EVENT_NOTED);
+    vm_announce(vm);
+}
+
+static void close_connection(Vm *vm)
+{
+    vm->connection_io = sd_event_source_disable_unref(vm->connection_io);
+    vm->connection = fd_close(vm->connection);
+}
+
+static void acknowledge(Vm *vm)
+{
+    const SupervisorMessage message = { .type = SUPERVISOR_ACKNOWLEDGE,
+                                        .event_number = vm->announced };
+    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
+    size_t size = supervisor_message_encode(&message, bytes);
+
+    if (vm->connection < 0 || vm->acknowledged == vm->announced || !vm->accepted)
+        return;
+    if (vm->state == VM_DEAD && !vm->is_recorded)
+        return; /* its supervisor keeps what we could not write down */
+    kill_point(KILL_ACKNOWLEDGING);
+    if (fd_message_send(vm->connection, bytes, size, NULL, 0) < 0)
+        return; /* it is busy, or going: the next event says the same, or nobody needs it */
+    vm->acknowledged = vm->announced;
+    if (vm->state == VM_DEAD)
+        close_connection(vm);
+    kill_point(KILL_ACKNOWLEDGED);
+}
+
+void vm_acknowledge_all(Daemon *daemon)
+{
+    Vm *vm;
+
+    if (!daemon->has_unacknowledged || bus_service_has_unsent(daemon->bus))
+        return;
+    daemon->has_unacknowledged = false;
+    LIST_FOREACH(vm, &daemon->vms, link)
+    {
+        acknowledge(vm);
+    }
+}
+
+/* --- following the supervisor --- */
+
+/* Whether @message tells of something new. */
+static bool is_next(const Vm *vm, const SupervisorMessage *message)
+{
+    if (message->event_number > vm->last_event &&
+        message->event_number <= vm->last_event + EVENT_JUMP_MAX)
+        return true;
+    log_warning("VM %s: its supervisor tells of event %ju after %ju: not followed", vm->id,
+                (uintmax_t)message->event_number, (uintmax_t)vm->last_event);
+    return false;
+}
+
+static void vm_apply(Vm *vm, const SupervisorMessage *message)
+{
+    VmState next;
+
+    if (vm_state_next(vm->state, message->event, vm->resume_to, &next) < 0) {
+        log_warning("VM %s: its supervisor tells of '%s' in the state '%s': not followed", vm->id,
+                    vm_event_to_string(message->event), vm_state_to_string(vm->state));
+        return;
+    }
+    if (!is_next(vm, message))
+        return;
+    if (next == VM_SUSPENDED)
+        vm->resume_to = vm->state;
+    vm->state = next;
+    log_info("VM %s: %s", vm->id, vm_event_to_string(message->event));
+    note(vm, message);
+}
+
+static void on_running(Vm *vm, const SupervisorMessage *message)
+{
+    if (vm->started_usec != 0 || !is_next(vm, message))
+        return; /* it happens once */
+    vm->started_usec = message->time_usec;
+    vm->pid = message->value;
+    note(vm, message);
+}
+
+static void on_accepted(Vm *vm)
+{
+    BusCall *call = TAKE_PTR(vm->start_call);
+
+    vm->accepted = true;
+    vm_files_close(&vm->files); /* the VM has them */
+    kill_point(KILL_ACCEPTED);
+    if (!call)
+        return;
+    if (vm->is_new)
+        vm_reply_created(vm, call);
+    else
+        bus_call_reply(call, DBUS_TYPE_INVALID);
+    vm->is_new = false; /* from here on the VM has a life of its own */
+    bus_call_unref(call);
+}
+
+/* The VM may be gone then. */
+static void on_refused(Vm *vm, ErrorKind kind, const char *sentence)
+{
+    DeathRecord record = { .reason = DEATH_START_FAILED,
+                           .initiator = INITIATOR_HOST,
+                           .vmm_exit_code = -1,
+                           .payload_exit_code = -1,
+                           .died_usec = realtime_usec() };
+
+    close_connection(vm);
+    vm_answer_waiting(vm, kind, sentence);
+    if (vm->is_new) {
+        vm_free(vm); /* a CreateVm that fails leaves nothing */
+        return;
+    }
+    text_escape(sentence, strlen(sentence), record.message, sizeof(record.message));
+    vm_conclude(vm, &record, vm->last_event + 1);
+}
+
+static void on_connected(Vm *vm, uint32_t id, uint32_t error_number)
+{
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+    VmConnect *connect;
+
+    LIST_FOREACH(connect, &vm->connects, link)
+    {
+        if (connect->id == id)
+            break;
+    }
+    if (!connect)
+        return;
+
+    LIST_REMOVE(connect, link);
+    if (error_number == 0) {
+        bus_call_reply(connect->call, DBUS_TYPE_UNIX_FD, &connect->client_fd, DBUS_TYPE_INVALID);
+    } else {
+        (void)error_set(
+            &error, error_number == ETIMEDOUT ? ERROR_TIMED_OUT : ERROR_CONNECTION_REFUSED,
+            "the guest does not take the connection: %s", strerror((int)(error_number & 0xfff)));
+        bus_call_reply_error(connect->call, &error);
+    }
+    bus_call_unref(connect->call);
+    (void)fd_close(connect->client_fd);
+    free(connect);
+}
+
+/* --- a supervisor that an earlier daemon has left --- */
+
+static void adoption_done(Vm *vm)
+{
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+
+    vm->adoption = ADOPTION_NONE;
+    vm->accepted = true;
+    if (vm->daemon->n_adopting > 0)
+        vm->daemon->n_adopting--;
+    log_info("VM %s: found again in the state '%s'", vm->id, vm_state_to_string(vm->state));
+    vm_announce(vm);
+    if (vm->end_wanted != 0 && vm_kill(vm, vm->end_wanted, &error) < 0)
+        log_warning("%s", error_get_message(&error));
+}
+
+static void on_hello(Vm *vm, uint32_t version)
+{
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+
+    if (version != SUPERVISOR_PROTOCOL_VERSION) {
+        log_error(
+            "VM %s: its supervisor speaks version %u of the protocol, and this daemon version "
+            "%d: it runs on, but can only be killed",
+            vm->id, version, SUPERVISOR_PROTOCOL_VERSION);
+        vm->adoption = ADOPTION_REFUSED;
+        vm->foreign_version = version;
+        vm->daemon->n_adopting--;
+        return;
+    }
+    vm->adoption = ADOPTION_STATE;
+    if (vm_send(vm, SUPERVISOR_ADOPT, 0, 0, -EBADF, &error) < 0)
+        vm_lose_supervisor(vm, error_get_message(&error));
+}
+
+static void on_state(Vm *vm, const SupervisorMessage *message)
+{
+    vm->adoption = ADOPTION_EVENTS;
+    vm->adopted_at = message->event_number;
+    vm->announced = message->acknowledged > 1 ? message->acknowledged : 1;
+    vm->acknowledged = message->acknowledged;
+    vm->started_usec = message->time_usec;
+    vm->pid = message->value;
+    if (message->state == VM_DEAD)
+        return; /* its death is the last of the events */
+    vm->state = message->state;
+    vm->resume_to = message->resume_to;
+}
+
+/* What happened before is history; its death is not, for us. */
+static void on_history(Vm *vm, const SupervisorMessage *message)
+{
+    if (message->type == SUPERVISOR_DIED) {
+        adoption_done(vm);
+        vm_conclude(vm, &message->record, message->event_number);
+        return;
+    }
+    if ((message->type != SUPERVISOR_EVENT && message->type != SUPERVISOR_RUNNING) ||
+        message->event_number > vm->adopted_at || event_history_add(&vm->history, message) < 0) {
+        log_warning("VM %s: its supervisor tells its history wrongly", vm->id);
+        return;
+    }
+    vm->last_event = message->event_number;
+    if (vm->last_event == vm->adopted_at)
+        adoption_done(vm);
+}
+
+static void on_adoption(Vm *vm, const SupervisorMessage *message)
+{
+    if (vm->adoption == ADOPTION_GREETING && message->type == SUPERVISOR_HELLO)
+        on_hello(vm, message->version);
+    else if (vm->adoption == ADOPTION_STATE && message->type == SUPERVISOR_STATE)
+        on_state(vm, message);
+    else if (vm->adoption == ADOPTION_EVENTS)
+        on_history(vm, message);
+    else if (vm->adoption != ADOPTION_REFUSED)
+        vm_lose_supervisor(vm, "its supervisor does not keep to the protocol");
+}
+
+/* --- messages --- */
+
+/* Nothing but an answer before the answer. */
+static void on_answer(Vm *vm, const SupervisorMessage *message)
+{
+    if (message->type == SUPERVISOR_ACCEPTED)
+        on_accepted(vm);
+    else if (message->type == SUPERVISOR_REFUSED)
+        on_refused(vm, message->error_kind, message->text);
+    else
+        on_refused(vm, ERROR_FAILED, "the launcher does not keep to the protocol");
+}
+
+static void on_news(Vm *vm, const SupervisorMessage *message)
+{
+    switch ((int)message->type) {
+    case SUPERVISOR_RUNNING:
+        on_running(vm, message);
+        break;
+    case SUPERVISOR_EVENT:
+        vm_apply(vm, message);
+        break;
+    case SUPERVISOR_CONNECTED:
+        on_connected(vm, message->id, message->value);
+        break;
+    case SUPERVISOR_DIED:
+        vm_conclude(vm, &message->record, message->event_number);
+        break;
+    default:
+        log_warning("VM %s: its supervisor sends what it must not: %u", vm->id, message->type);
+    }
+}
+
+void vm_lose_supervisor(Vm *vm, const char *sentence)
+{
+    DeathRecord record = { .reason = DEATH_INFRASTRUCTURE_ERROR,
+                           .initiator = INITIATOR_HOST,
+                           .vmm_exit_code = -1,
+                           .payload_exit_code = -1,
+                           .died_usec = realtime_usec() };
+
+    if (vm->adoption != ADOPTION_NONE && vm->adoption != ADOPTION_REFUSED &&
+        vm->daemon->n_adopting > 0)
+        vm->daemon->n_adopting--;
+    vm->adoption = ADOPTION_NONE;
+    close_connection(vm);
+    vm_directory_end(vm->daemon->vms_fd, vm->id); /* the supervisor may not be what it was */
+    text_escape(sentence, strlen(sentence), record.message, sizeof(record.message));
+    vm_conclude(vm, &record, vm->last_event + 1);
+}
+
+static void on_end(Vm *vm)
+{
+    if (vm->state == VM_DEAD)
+        close_connection(vm); /* it has said all */
+    else if (!vm->accepted && vm->adoption == ADOPTION_NONE)
+        on_refused(vm, ERROR_START_FAILED, "the launcher ended without an answer");
+    else
+        vm_lose_supervisor(vm, "its supervisor has ended");
+}
+
+static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+    Vm *vm = userdata;
+    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
+    SupervisorMessage message;
+    size_t size, n_fds;
+
+    (void)source;
+    (void)revents;
+    int r = fd_message_receive(fd, bytes, sizeof(bytes), &size, NULL, 0, &n_fds);
+    if (r == -EAGAIN)
+        return 0;
+    if (r >= 0 && size > 0)
+        r = supervisor_message_decode(bytes, size, &message);
+    if (r < 0 || size == 0)
+        on_end(vm);
+    else if (vm->adoption != ADOPTION_NONE)
+        on_adoption(vm, &message);
+    else if (!vm->accepted)
+        on_answer(vm, &message);
+    else if (vm->state != VM_DEAD)
+        on_news(vm, &message);
+    return 0;
+}
+
+int vm_follow(Vm *vm, int connection)
+{
+    int r = sd_event_add_io(vm->daemon->event, &vm->connection_io, connection, EPOLLIN,
+                            on_connection, vm);
+
+    if (r < 0)
+        return r;
+    (void)sd_event_source_set_description(vm->connection_io, "supervisor");
+    (void)sd_event_source_set_ratelimit(vm->connection_io, USEC_PER_SEC, MESSAGES_BURST);
+    vm->connection = connection;
+    return 0;
+}
+
+static int refuse_to_send(const Vm *vm, Error *error)
+{
+    if (vm->adoption == ADOPTION_REFUSED)
+        return error_set(error, ERROR_NOT_SUPPORTED,
+                         "VM '%s' was started by an earlier version: its supervisor speaks version "
+                         "%u of the protocol, and this daemon version %d; it can be killed",
+                         vm->name, vm->foreign_version, SUPERVISOR_PROTOCOL_VERSION);
+    return error_set(error, ERROR_UNAVAILABLE,
+                     "the supervisor of VM '%s' has not answered this daemon yet", vm->name);
+}
+
+int vm_send(Vm *vm, SupervisorMessageType type, uint32_t id, uint32_t value, int fd, Error *error)
+{
+    const SupervisorMessage message = { .type = type, .id = id, .value = value };
+    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
+    size_t size = supervisor_message_encode(&message, bytes);
+
+    if (vm->adoption != ADOPTION_NONE && type != SUPERVISOR_ADOPT)
+        return refuse_to_send(vm, error);
+    int r = fd_message_send(vm->connection, bytes, size, &fd, fd >= 0 ? 1 : 0);
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "the supervisor of VM '%s' cannot be told",
+                               vm->name);
+    return 0;
+}
+
+/* --- the end --- */
+
+static int on_forget(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    Vm *vm = userdata;
+
+    (void)source;
+    (void)usec;
+    kill_point(KILL_FORGETTING);
+    bus_object_announce_removal(vm->object);
+    vm_free(vm);
+    return 0;
+}
+
+/* Keeps the number of dead VMs within that of the living: what is too much is the oldest's. */
+static void forget_oldest(Daemon *daemon)
+{
+    Vm *vm, *oldest = NULL;
+    size_t n_dead = 0;
+
+    LIST_FOREACH(vm, &daemon->vms, link)
+    {
+        if (!vm->forget_timer)
+            continue;
+        n_dead++;
+        if (!oldest || vm->record_usec < oldest->record_usec)
+            oldest = vm;
+    }
+    /* From the loop: the caller may be walking over the table. */
+    if (n_dead >= daemon->settings.vms_max) {
+        oldest->record_usec = UINT64_MAX; /* it is on its way out */
+        (void)sd_event_source_set_time_relative(oldest->forget_timer, 0);
+    }
+}
+
+/* Forgets it when it has been dead for long enough. */
+static void plan_to_forget(Vm *vm)
+{
+    uint64_t keep_usec = vm->daemon->settings.death_record_sec * USEC_PER_SEC;
+    uint64_t now = realtime_usec();
+    uint64_t past = now > vm->record_usec ? now - vm->record_usec : 0;
+
+    forget_oldest(vm->daemon);
+    if (sd_event_add_time_relative(vm->daemon->event, &vm->forget_timer, CLOCK_BOOTTIME,
+                                   past < keep_usec ? keep_usec - past : 0, 0, on_forget, vm) >= 0)
+        (void)sd_event_source_set_description(vm->forget_timer, "forget-vm");
+}
+
+/* For the next daemon. A VM that was never started has no directory, and ends with this one. */
+static void write_death(Vm *vm)
+{
+    _cleanup_close_ int directory = -EBADF;
+    _cleanup_free_ uint8_t *bytes = NULL;
+    size_t size;
+
+    if (!vm->is_recorded)
+        return;
+    int r = vm_record_encode_events(&vm->history, &bytes, &size);
+    if (r >= 0)
+        r = vm_directory_open(vm->daemon->vms_fd, vm->id, &directory);
+    if (r >= 0)
+        r = vm_directory_write(directory, VM_DIRECTORY_DEATH, bytes, size);
+    if (r < 0)
+        log_error("VM %s: its death record cannot be kept: %s", vm->id, strerror(-r));
+    vm->is_recorded = r >= 0;
+    if (r >= 0)
+        vm_directory_remove_sockets(vm->daemon->vms_fd, vm->id);
+}
+
+/* Becomes dead, with what is to be told of it last in the history. */
+static void become_dead(Vm *vm, const DeathRecord *record)
+{
+    vm->record = malloc(sizeof(*vm->record));
+    if (vm->record)
+        *vm->record = *record; /* without memory the reason is told, and nothing more */
+    vm_release_life(vm);
+    vm->state = VM_DEAD;
+    vm->pid = 0;
+    vm->record_usec = record->died_usec < realtime_usec() ? record->died_usec : realtime_usec();
+}
+
+void vm_conclude(Vm *vm, const DeathRecord *record, uint64_t event_number)
+{
+    SupervisorMessage message = { .type = SUPERVISOR_DIED, .record = *record };
+
+    assert(vm->state != VM_DEAD);
+    become_dead(vm, record);
+    bool plausible =
+        event_number > vm->last_event && event_number <= vm->last_event + EVENT_JUMP_MAX;
+    message.event_number = plausible ? event_number : vm->last_event + 1;
+    vm->last_event = message.event_number;
+    if (event_history_add(&vm->history, &message) < 0)
+        log_warning("VM %s: no memory to keep its death", vm->id);
+    log_info("VM %s: died: %s", vm->id, death_reason_to_string(record->reason));
+    kill_point(KILL_DEATH_UNWRITTEN);
+    write_death(vm);
+    kill_point(KILL_DEATH_WRITTEN);
+    vm_announce(vm);
+    vm_answer_waiting(vm, ERROR_INVALID_STATE, "the VM has died");
+    plan_to_forget(vm);
+}
+
+void vm_conclude_from_history(Vm *vm)
+{
+    const EventHistoryEntry *entry;
+    SupervisorMessage message = { 0 };
+
+    for (uint64_t n = 0; (entry = event_history_find_after(&vm->history, n)); n = entry->number) {
+        if (supervisor_message_decode(entry->bytes, entry->size, &message) < 0)
+            return;
+        if (message.type == SUPERVISOR_RUNNING)
+            vm->started_usec = message.time_usec;
+    }
+    /* Whether clients have heard of it nobody knows: they hear of it again. */
+    vm->last_event = message.event_number;
+    vm->announced = message.event_number - 1;
+    become_dead(vm, &message.record);
+    plan_to_forget(vm);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What clients ask of a VM. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/clock.h"
+#include "common/fd.h"
+#include "common/log.h"
+#include "virtualizationd/kill-point.h"
+#include "virtualizationd/launcher.h"
+#include "virtualizationd/vm-directory.h"
+#include "virtualizationd/vm-follow.h"
+#include "virtualizationd/vm-launch.h"
+
+#define STOP_TIMEOUT_MS 10000
+#define VSOCK_PORT_MIN  1024U /* as AVF: what is below is the guest system's own */
+#define CONNECTS_MAX    16
+
+static int refuse_state(const Vm *vm, const char *what, Error *error)
+{
+    return error_set(error, ERROR_INVALID_STATE, "VM '%s' cannot be %s: it is in the state '%s'",
+                     vm->name, what, vm_state_to_string(vm->state));
+}
+
+/* Writes down what the next daemon will need. */
+static int write_record(const Vm *vm, int directory)
+{
+    _cleanup_free_ VmRecordImage *images = calloc(vm->files.n_files + 1, sizeof(VmRecordImage));
+    _cleanup_free_ uint8_t *bytes = NULL;
+    size_t size;
+
+    if (!images)
+        return -ENOMEM;
+    VmRecord record = { .owner = vm->owner,
+                        .cid = vm->cid,
+                        .cpus = vm->cpus,
+                        .seccomp_action = vm->seccomp_action,
+                        .created_usec = vm->created_usec,
+                        .name = vm->name,
+                        .client = vm->client ? vm->client : (char[]){ "" },
+                        .bus = (char *)(uintptr_t)bus_service_get_guid(vm->daemon->bus),
+                        .config = vm->config_json,
+                        .images = images };
+    memcpy(record.id, vm->id, sizeof(record.id));
+    for (size_t i = 0; i < vm->files.n_files; i++) {
+        const VmFile *file = &vm->files.files[i];
+
+        if (file->use == VM_FILE_DISK && file->is_there)
+            images[record.n_images++] = (VmRecordImage){ .key = file->key,
+                                                         .mode = file->status.st_mode,
+                                                         .device = file->status.st_dev,
+                                                         .inode = file->status.st_ino,
+                                                         .rdevice = file->status.st_rdev };
+    }
+    int r = vm_record_encode(&record, &bytes, &size);
+    return r < 0 ? r : vm_directory_write(directory, VM_DIRECTORY_RECORD, bytes, size);
+}
+
+/* Makes the VM's directory and what is in it. The caller closes the sockets. */
+static int make_directory(Vm *vm, VmLaunchSockets *ret_sockets, Error *error)
+{
+    _cleanup_close_ int directory = -EBADF, stub = -EBADF, supervisor = -EBADF;
+
+    int r = vm_directory_make(vm->daemon->vms_fd, vm->id, &directory);
+    kill_point(KILL_DIRECTORY_MADE);
+    if (r >= 0)
+        r = write_record(vm, directory);
+    kill_point(KILL_RECORD_WRITTEN);
+    if (r >= 0)
+        r = vm_directory_listen(directory, VM_DIRECTORY_STUB, SOCK_STREAM, &stub);
+    if (r >= 0)
+        r = vm_directory_listen(directory, VM_DIRECTORY_SUPERVISOR, SOCK_SEQPACKET, &supervisor);
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "cannot make the VM's directory");
+
+    *ret_sockets = (VmLaunchSockets){ .stub = take_fd(&stub), .supervisor = take_fd(&supervisor) };
+    return 0;
+}
+
+/* Hands the VM to a new launcher, to which @ret_connection is. */
+static int launch(Vm *vm, int *ret_connection, Error *error)
+{
+    _cleanup_close_ int connection = -EBADF;
+    VmLaunchSockets sockets = { .stub = -EBADF, .supervisor = -EBADF };
+
+    int r = launcher_connect(vm->daemon->launcher_dir, &connection, error);
+    if (r < 0)
+        return r;
+    r = make_directory(vm, &sockets, error);
+    kill_point(KILL_SPEC_UNSENT);
+    if (r >= 0)
+        r = vm_launch_send(vm, connection, &sockets, error);
+    (void)fd_close(sockets.stub);
+    (void)fd_close(sockets.supervisor);
+    kill_point(KILL_SPEC_SENT);
+    if (r < 0)
+        return r;
+    *ret_connection = take_fd(&connection);
+    return 0;
+}
+
+int vm_start(Vm *vm, BusCall *call, bool is_new, Error *error)
+{
+    int connection = -EBADF;
+
+    if (vm->state != VM_NOT_STARTED)
+        return refuse_state(vm, "started", error);
+    if (vm->connection >= 0)
+        return error_set(error, ERROR_INVALID_STATE, "VM '%s' is being started already", vm->name);
+    const char *missing = vm_files_find_missing(&vm->files);
+    if (missing)
+        return error_set(error, ERROR_INVALID_FILE,
+                         "the file '%s', which the configuration names, was not passed", missing);
+
+    int r = launch(vm, &connection, error);
+    if (r >= 0) {
+        r = vm_follow(vm, connection);
+        if (r < 0) {
+            r = error_set_errno(error, ERROR_FAILED, r, "cannot watch the launcher");
+            vm_directory_end(vm->daemon->vms_fd, vm->id);
+            (void)fd_close(connection);
+        }
+    }
+    if (r < 0) {
+        vm_directory_remove(vm->daemon->vms_fd, vm->id);
+        return r;
+    }
+    vm->is_recorded = true;
+    vm->is_new = is_new;
+    vm->start_call = bus_call_ref(call);
+    return 0;
+}
+
+int vm_kill(Vm *vm, DeathInitiator initiator, Error *error)
+{
+    const DeathRecord record = { .reason = DEATH_KILLED,
+                                 .initiator = initiator,
+                                 .vmm_exit_code = -1,
+                                 .payload_exit_code = -1,
+                                 .died_usec = realtime_usec() };
+
+    if (vm->state == VM_DEAD)
+        return refuse_state(vm, "killed", error);
+    if (vm->adoption == ADOPTION_REFUSED) {
+        vm_directory_end(vm->daemon->vms_fd, vm->id); /* what it speaks does not matter */
+        vm->adoption = ADOPTION_NONE;
+    } else if (vm->adoption != ADOPTION_NONE) {
+        vm->end_wanted = initiator;
+        return 0;
+    } else if (vm->connection >= 0) {
+        if (vm_send(vm, SUPERVISOR_KILL, 0, initiator, -EBADF, error) < 0) {
+            log_warning("VM %s: %s", vm->id, error_get_message(error));
+            error_clear(error);
+            vm_lose_supervisor(vm, "its supervisor does not listen");
+        }
+        return 0;
+    }
+    vm_conclude(vm, &record, vm->last_event + 1);
+    return 0;
+}
+
+int vm_stop(Vm *vm, Error *error)
+{
+    if (vm->state == VM_DEAD)
+        return refuse_state(vm, "stopped", error);
+    if (vm->connection < 0)
+        return vm_kill(vm, INITIATOR_CLIENT, error);
+    return vm_send(vm, SUPERVISOR_STOP, 0, STOP_TIMEOUT_MS, -EBADF, error);
+}
+
+static bool is_running(const Vm *vm)
+{
+    return vm->started_usec != 0 && vm->state != VM_DEAD;
+}
+
+int vm_suspend(Vm *vm, Error *error)
+{
+    if (!is_running(vm) || vm->state == VM_STOPPING || vm->state == VM_SUSPENDED)
+        return refuse_state(vm, "suspended", error);
+    return vm_send(vm, SUPERVISOR_SUSPEND, 0, 0, -EBADF, error);
+}
+
+int vm_resume(Vm *vm, Error *error)
+{
+    if (vm->state != VM_SUSPENDED)
+        return refuse_state(vm, "resumed", error);
+    return vm_send(vm, SUPERVISOR_RESUME, 0, 0, -EBADF, error);
+}
+
+int vm_connect_vsock(Vm *vm, uint32_t port, BusCall *call, Error *error)
+{
+    size_t n_connects = 0;
+    VmConnect *connect;
+    int pair[2];
+
+    if (port < VSOCK_PORT_MIN)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "port %u is the guest system's own: use %u or above", port,
+                         VSOCK_PORT_MIN);
+    if (!is_running(vm) || vm->state == VM_SUSPENDED)
+        return refuse_state(vm, "connected to", error);
+    LIST_FOREACH(connect, &vm->connects, link)
+    {
+        n_connects++;
+    }
+    if (n_connects >= CONNECTS_MAX)
+        return error_set(error, ERROR_LIMITS_EXCEEDED,
+                         "%d connections to VM '%s' are on their way: wait for one", CONNECTS_MAX,
+                         vm->name);
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot make a stream");
+    _cleanup_close_ int client_fd = pair[0];
+    _cleanup_close_ int guest_fd = pair[1];
+    connect = calloc(1, sizeof(*connect));
+    if (!connect)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    connect->id = ++vm->last_connect_id;
+    int r = vm_send(vm, SUPERVISOR_CONNECT, connect->id, port, guest_fd, error);
+    if (r < 0) {
+        free(connect);
+        return r;
+    }
+
+    connect->call = bus_call_ref(call);
+    connect->client_fd = take_fd(&client_fd);
+    LIST_INSERT_HEAD(&vm->connects, connect, link);
+    return 0;
+}
