@@ -14,13 +14,16 @@ liblauncher_a_SOURCES = \
 	%D%/layer.h \
 	%D%/listener.c %D%/listener.h \
 	%D%/output.c %D%/output.h \
+	%D%/payload-deadline.c %D%/payload-deadline.h \
 	%D%/qemu-command.c %D%/qemu-control.c %D%/qemu.h \
+	%D%/stop-sequence.c %D%/stop-sequence.h \
 	%D%/stub.c %D%/stub.h \
 	%D%/supervisor.c %D%/supervisor.h \
 	%D%/syscall-name.c %D%/syscall-name.h \
 	%D%/template-build.c %D%/template-build.h \
 	%D%/template-root.c %D%/template-root.h \
 	%D%/vm-cgroup.c %D%/vm-cgroup.h \
+	%D%/vm-console.c %D%/vm-console.h \
 	%D%/vm-uid.c %D%/vm-uid.h \
 	%D%/vmm-log.c %D%/vmm-log.h \
 	%D%/vmm.c %D%/vmm.h

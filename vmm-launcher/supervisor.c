@@ -37,14 +37,17 @@
 #include "vmm-launcher/death.h"
 #include "vmm-launcher/guest-link.h"
 #include "vmm-launcher/output.h"
+#include "vmm-launcher/payload-deadline.h"
+#include "vmm-launcher/stop-sequence.h"
 #include "vmm-launcher/stub.h"
 #include "vmm-launcher/syscall-name.h"
 #include "vmm-launcher/vm-cgroup.h"
+#include "vmm-launcher/vm-console.h"
 #include "vmm-launcher/vmm-log.h"
 
-#define CONSOLE_RING_SIZE 16384
-#define TRANSFER_SIZE     4096
-#define DRAIN_READS_MAX   64
+#define TRANSFER_SIZE   4096
+#define DRAIN_READS_MAX 64
+#define STOP_USEC       (10 * USEC_PER_SEC)
 #define UNEXPLAINED_END_USEC                                                                      \
     (1 * USEC_PER_SEC)                          /* the VMM fell silent: until it counts as broken \
                                                  */
@@ -64,13 +67,6 @@ enum {
     PRIORITY_BULK = 20,
 };
 
-typedef enum StopStep {
-    STOP_NONE,
-    STOP_ASK_GUEST,
-    STOP_POWER_BUTTON,
-    STOP_KILL,
-} StopStep;
-
 typedef struct Supervisor {
     SupervisorSetup *setup;
     sd_event *event;
@@ -83,19 +79,18 @@ typedef struct Supervisor {
     Guard *guard;
     Broker *broker;
     GuestLink *guest_link;
-    Output *console_out, *log, *payload_out;
+    VmConsole *console;
+    Output *log, *payload_out;
 
-    sd_event_source *stub_io, *stub_end, *console_io, *console_in_io, *stderr_io;
-    sd_event_source *start_timer, *payload_timer, *stop_timer, *silence_timer, *kill_timer,
-        *orphan_timer, *record_timer, *heartbeat, *sigterm;
+    sd_event_source *stub_io, *stub_end, *stderr_io;
+    sd_event_source *start_timer, *silence_timer, *kill_timer, *orphan_timer, *record_timer,
+        *heartbeat, *sigterm;
 
-    ByteRing console_ring;
+    StopSequence stop;
+    PayloadDeadline payload_deadline;
     VmmLog vmm_log;
 
     const char *silence_sentence; /* why silence_timer runs */
-    StopStep stop_step;
-    uint64_t stop_timeout_usec;
-    uint64_t payload_left_usec; /* of the payload's deadline, while it does not run */
     DeathFacts facts;
     bool concluded;
     bool stub_gone;
@@ -185,18 +180,16 @@ static void fill_record(Supervisor *supervisor, DeathRecord *record)
     size_t size;
 
     record->died_usec = realtime_usec();
-    if (supervisor->console_out)
-        record->console_dropped = output_get_dropped(supervisor->console_out);
+    record->console_dropped = vm_console_get_dropped(supervisor->console);
     if (supervisor->payload_out)
         record->payload_out_dropped = output_get_dropped(supervisor->payload_out);
 
-    size = byte_ring_copy_tail(&supervisor->console_ring, tail, sizeof(tail));
+    size = vm_console_copy_tail(supervisor->console, tail, sizeof(tail));
     text_escape_tail(tail, size, record->console_tail, sizeof(record->console_tail));
     size = byte_ring_copy_tail(&supervisor->vmm_log.ring, tail, sizeof(tail));
     text_escape_tail(tail, size, record->vmm_tail, sizeof(record->vmm_tail));
 }
 
-static void read_console(Supervisor *supervisor);
 static void read_stderr(Supervisor *supervisor);
 static void read_stub_reports(Supervisor *supervisor);
 
@@ -207,10 +200,9 @@ static void conclude(Supervisor *supervisor)
     DeathRecord *record = &message.record;
 
     supervisor->concluded = true;
-    supervisor->console_in_io = sd_event_source_disable_unref(supervisor->console_in_io);
     VmmEnd end = supervisor->setup->backend->drain(supervisor->control);
     read_stderr(supervisor);
-    read_console(supervisor);
+    vm_console_drain(supervisor->console);
     fill_record(supervisor, record);
     supervisor->facts.oom = vm_cgroup_had_oom(supervisor->setup->memory_events);
 
@@ -334,35 +326,33 @@ static int on_stub_io(sd_event_source *source, int fd, uint32_t revents, void *u
 
 /* --- stopping --- */
 
-static void stop_next(Supervisor *supervisor);
-
-static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+static size_t on_stop_ask_guest(void *userdata)
 {
-    (void)source;
-    (void)usec;
-    stop_next(userdata);
-    return 0;
+    return guest_link_send_command(((Supervisor *)userdata)->guest_link, GUEST_COMMAND_STOP);
 }
 
-/* Takes the next step of an orderly stop, and gives it its time. */
-static void stop_next(Supervisor *supervisor)
+static void on_stop_power_button(void *userdata)
 {
-    supervisor->stop_timer = sd_event_source_disable_unref(supervisor->stop_timer);
-    supervisor->stop_step++;
-    if (supervisor->stop_step == STOP_ASK_GUEST &&
-        guest_link_send_command(supervisor->guest_link, GUEST_COMMAND_STOP) == 0)
-        supervisor->stop_step++;
-    if (supervisor->stop_step == STOP_POWER_BUTTON)
-        supervisor->setup->backend->power_button(supervisor->control);
-    if (supervisor->stop_step >= STOP_KILL ||
-        sd_event_add_time_relative(supervisor->event, &supervisor->stop_timer, CLOCK_MONOTONIC,
-                                   supervisor->stop_timeout_usec, 0, on_stop_timeout,
-                                   supervisor) < 0)
-        begin_end(supervisor, DEATH_KILLED, supervisor->facts.stop_initiator,
-                  "the guest did not stop in time");
+    const Supervisor *supervisor = userdata;
+
+    supervisor->setup->backend->power_button(supervisor->control);
 }
 
-static void supervisor_stop(Supervisor *supervisor, DeathInitiator initiator, uint32_t timeout_ms)
+static void on_stop_kill(void *userdata)
+{
+    Supervisor *supervisor = userdata;
+
+    begin_end(supervisor, DEATH_KILLED, supervisor->facts.stop_initiator,
+              "the guest did not stop in time");
+}
+
+static const StopSequenceHandlers stop_handlers = {
+    .ask_guest = on_stop_ask_guest,
+    .press_power_button = on_stop_power_button,
+    .kill = on_stop_kill,
+};
+
+static void supervisor_stop(Supervisor *supervisor, DeathInitiator initiator, uint64_t timeout_usec)
 {
     bool was_suspended = supervisor->state == VM_SUSPENDED;
 
@@ -371,8 +361,7 @@ static void supervisor_stop(Supervisor *supervisor, DeathInitiator initiator, ui
     if (was_suspended)
         supervisor->setup->backend->resume(supervisor->control);
     supervisor->facts.stop_initiator = initiator;
-    supervisor->stop_timeout_usec = timeout_ms * USEC_PER_MSEC;
-    stop_next(supervisor);
+    stop_sequence_begin(&supervisor->stop, timeout_usec);
 }
 
 static int on_sigterm(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
@@ -382,7 +371,7 @@ static int on_sigterm(sd_event_source *source, const struct signalfd_siginfo *in
     (void)source;
     (void)info;
     supervisor->record_given_up = supervisor->concluded;
-    supervisor_stop(supervisor, INITIATOR_HOST, 10000);
+    supervisor_stop(supervisor, INITIATOR_HOST, STOP_USEC);
     return 0;
 }
 
@@ -396,36 +385,9 @@ static int on_start_timeout(sd_event_source *source, uint64_t usec, void *userda
     return 0;
 }
 
-static int on_payload_timeout(sd_event_source *source, uint64_t usec, void *userdata)
+static void on_payload_late(void *userdata)
 {
-    (void)source;
-    (void)usec;
     begin_end(userdata, DEATH_HANGUP, INITIATOR_LIMIT, "the payload did not report in time");
-    return 0;
-}
-
-/* The payload's deadline runs while its vCPUs do, until it reports. */
-static int payload_timer_run(Supervisor *supervisor)
-{
-    uint64_t left_usec = supervisor->payload_left_usec;
-
-    if (left_usec == 0)
-        return 0;
-    supervisor->payload_left_usec = 0;
-    return sd_event_add_time_relative(supervisor->event, &supervisor->payload_timer,
-                                      CLOCK_MONOTONIC, left_usec, 0, on_payload_timeout,
-                                      supervisor);
-}
-
-static void payload_timer_pause(Supervisor *supervisor)
-{
-    uint64_t now, end;
-
-    if (supervisor->payload_timer && sd_event_now(supervisor->event, CLOCK_MONOTONIC, &now) >= 0 &&
-        sd_event_source_get_time(supervisor->payload_timer, &end) >= 0) {
-        supervisor->payload_left_usec = end > now ? end - now : 1;
-        supervisor->payload_timer = sd_event_source_disable_unref(supervisor->payload_timer);
-    }
 }
 
 /* The vCPUs stand still. A VM that has begun to stop meanwhile needs them. */
@@ -434,7 +396,7 @@ static void on_vmm_suspended(void *userdata)
     Supervisor *supervisor = userdata;
 
     if (dispatch_plain(supervisor, VM_EVENT_SUSPEND) >= 0)
-        payload_timer_pause(supervisor);
+        payload_deadline_pause(&supervisor->payload_deadline);
     else if (supervisor->state == VM_STOPPING)
         supervisor->setup->backend->resume(supervisor->control);
 }
@@ -444,7 +406,7 @@ static void on_vmm_resumed(void *userdata)
     Supervisor *supervisor = userdata;
 
     (void)dispatch_plain(supervisor, VM_EVENT_RESUME); /* not allowed: it has begun to stop */
-    if (payload_timer_run(supervisor) < 0)
+    if (payload_deadline_run(&supervisor->payload_deadline) < 0)
         begin_end(supervisor, DEATH_INFRASTRUCTURE_ERROR, INITIATOR_HOST, "no timer");
 }
 
@@ -520,7 +482,7 @@ static int on_guest_report(void *userdata, const GuestCall *call, Error *error)
                          vm_event_to_string(event), vm_state_to_string(supervisor->state));
 
     guest->reported |= bits;
-    supervisor->payload_timer = sd_event_source_disable_unref(supervisor->payload_timer);
+    payload_deadline_meet(&supervisor->payload_deadline);
     if (event == VM_EVENT_PAYLOAD_FINISHED) {
         guest->exit_code = call->exit_code;
     } else if (event == VM_EVENT_GUEST_ERROR) {
@@ -587,57 +549,7 @@ static const BrokerHandlers broker_handlers = {
     .failed = on_broker_failed,
 };
 
-/* --- console and stderr --- */
-
-static void read_console(Supervisor *supervisor)
-{
-    char bytes[TRANSFER_SIZE];
-
-    for (int i = 0; i < DRAIN_READS_MAX; i++) {
-        ssize_t n = recv(supervisor->setup->console, bytes, sizeof(bytes), MSG_DONTWAIT);
-        if (n == 0) {
-            supervisor->console_io = sd_event_source_disable_unref(supervisor->console_io);
-            return;
-        }
-        if (n < 0)
-            return;
-        (void)byte_ring_write(&supervisor->console_ring, bytes, (size_t)n); /* no tail then */
-        if (supervisor->console_out)
-            output_write(supervisor->console_out, bytes, (size_t)n);
-        if (!supervisor->concluded)
-            return; /* the loop comes back, after the others had their turn */
-    }
-}
-
-static int on_console(sd_event_source *source, int fd, uint32_t revents, void *userdata)
-{
-    (void)source;
-    (void)fd;
-    (void)revents;
-    read_console(userdata);
-    return 0;
-}
-
-static int on_console_in(sd_event_source *source, int fd, uint32_t revents, void *userdata)
-{
-    Supervisor *supervisor = userdata;
-    char bytes[512];
-
-    (void)source;
-    (void)revents;
-    /* A client's socket cannot be opened anew to be non-blocking; what can be, has been. */
-    ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-    if (n < 0 && errno == ENOTSOCK)
-        n = read(fd, bytes, sizeof(bytes));
-    if (n <= 0) {
-        if (n == 0 || (errno != EAGAIN && errno != EINTR))
-            supervisor->console_in_io = sd_event_source_disable_unref(supervisor->console_in_io);
-        return 0;
-    }
-    /* A guest that does not read its console loses the input, like any serial line. */
-    (void)send(supervisor->setup->console, bytes, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return 0;
-}
+/* --- the VMM's stderr --- */
 
 static void read_stderr(Supervisor *supervisor)
 {
@@ -686,7 +598,7 @@ static void on_daemon_request(void *userdata, const SupervisorMessage *message, 
 
     switch ((int)message->type) {
     case SUPERVISOR_STOP:
-        supervisor_stop(supervisor, INITIATOR_CLIENT, message->value);
+        supervisor_stop(supervisor, INITIATOR_CLIENT, message->value * USEC_PER_MSEC);
         break;
     case SUPERVISOR_KILL:
         begin_end(supervisor, DEATH_KILLED, (DeathInitiator)message->value, "");
@@ -807,10 +719,6 @@ static int set_up_sources(Supervisor *supervisor)
                on_stub_end);
     if (r < 0)
         return r;
-    r = add_io(supervisor, &supervisor->console_io, setup->console, PRIORITY_BULK, "console",
-               on_console);
-    if (r < 0)
-        return r;
     r = fd_set_nonblocking(setup->vmm_stderr, true);
     if (r < 0)
         return r;
@@ -818,12 +726,6 @@ static int set_up_sources(Supervisor *supervisor)
                on_stderr);
     if (r < 0)
         return r;
-    if (setup->console_in >= 0) {
-        r = add_io(supervisor, &supervisor->console_in_io, setup->console_in, PRIORITY_BULK,
-                   "console-in", on_console_in);
-        if (r < 0)
-            return r;
-    }
     r = sd_event_add_signal(event, &supervisor->sigterm, SIGTERM, on_sigterm, supervisor);
     if (r < 0)
         return r;
@@ -835,8 +737,7 @@ static int set_up_sources(Supervisor *supervisor)
                                    on_start_timeout, supervisor);
     if (r < 0)
         return r;
-    supervisor->payload_left_usec = setup->spec->payload_timeout_ms * USEC_PER_MSEC;
-    return setup->spec->paused ? 0 : payload_timer_run(supervisor);
+    return setup->spec->paused ? 0 : payload_deadline_run(&supervisor->payload_deadline);
 }
 
 static int set_up(Supervisor *supervisor)
@@ -853,6 +754,10 @@ static int set_up(Supervisor *supervisor)
     int r = sd_event_new(&supervisor->event);
     if (r < 0)
         return r;
+    stop_sequence_init(&supervisor->stop, supervisor->event, &stop_handlers, supervisor);
+    payload_deadline_init(&supervisor->payload_deadline, supervisor->event,
+                          setup->spec->payload_timeout_ms * USEC_PER_MSEC, on_payload_late,
+                          supervisor);
     r = daemon_link_new(supervisor->event, PRIORITY_NORMAL, take_fd(&setup->connection),
                         take_fd(&setup->next_daemon), &daemon_handlers, supervisor,
                         &supervisor->daemon);
@@ -875,7 +780,9 @@ static int set_up(Supervisor *supervisor)
                        &supervisor->guest_link);
     if (r < 0)
         return r;
-    r = add_output(supervisor, &setup->console_out, &supervisor->console_out);
+    r = vm_console_new(supervisor->event, PRIORITY_BULK, take_fd(&setup->console),
+                       take_fd(&setup->console_in), take_fd(&setup->console_out),
+                       &supervisor->console);
     if (r < 0)
         return r;
     r = add_output(supervisor, &setup->log, &supervisor->log);
@@ -892,10 +799,9 @@ static void release_vm(Supervisor *supervisor)
 {
     SupervisorSetup *setup = supervisor->setup;
     sd_event_source **const sources[] = {
-        &supervisor->orphan_timer,  &supervisor->stub_io,       &supervisor->stub_end,
-        &supervisor->console_io,    &supervisor->console_in_io, &supervisor->stderr_io,
-        &supervisor->payload_timer, &supervisor->stop_timer,    &supervisor->silence_timer,
-        &supervisor->start_timer,   &supervisor->kill_timer,
+        &supervisor->orphan_timer, &supervisor->stub_io,     &supervisor->stub_end,
+        &supervisor->stderr_io,    &supervisor->start_timer, &supervisor->silence_timer,
+        &supervisor->kill_timer,
     };
     int *const fds[] = {
         &setup->processes.pidfd, &setup->stub_report, &setup->control,
@@ -908,14 +814,15 @@ static void release_vm(Supervisor *supervisor)
     supervisor->broker = broker_free(supervisor->broker);
     supervisor->control = setup->backend->control_free(supervisor->control);
     supervisor->guard = guard_free(supervisor->guard);
-    supervisor->console_out = output_free(supervisor->console_out);
+    supervisor->console = vm_console_free(supervisor->console);
+    stop_sequence_deinit(&supervisor->stop);
+    payload_deadline_deinit(&supervisor->payload_deadline);
     supervisor->log = output_free(supervisor->log);
     supervisor->payload_out = output_free(supervisor->payload_out);
     for (size_t i = 0; i < ELEMENTS_OF(sources); i++)
         *sources[i] = sd_event_source_disable_unref(*sources[i]);
     for (size_t i = 0; i < ELEMENTS_OF(fds); i++)
         *fds[i] = fd_close(*fds[i]);
-    byte_ring_deinit(&supervisor->console_ring);
     vmm_log_deinit(&supervisor->vmm_log);
 }
 
@@ -946,7 +853,7 @@ static void linger(Supervisor *supervisor)
     uint64_t now, deadline = 0;
 
     while (!supervisor->stub_gone || guest_link_has_streams(supervisor->guest_link) ||
-           output_waits(supervisor->console_out) || output_waits(supervisor->log) ||
+           vm_console_is_behind(supervisor->console) || output_waits(supervisor->log) ||
            output_waits(supervisor->payload_out)) {
         if (sd_event_now(supervisor->event, CLOCK_MONOTONIC, &now) < 0)
             return;
@@ -991,7 +898,6 @@ int supervisor_run(SupervisorSetup *setup)
                                                    .state = VM_NOT_STARTED,
                                                    .facts = { .guest = { .exit_code = -1 } } };
 
-    byte_ring_init(&supervisor.console_ring, CONSOLE_RING_SIZE);
     vmm_log_init(&supervisor.vmm_log);
     int r = set_up(&supervisor);
     if (r < 0) {

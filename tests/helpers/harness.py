@@ -218,18 +218,24 @@ class Host:
         return [pid for pid, (_, state, command) in processes().items()
                 if f'--listen={self.runtime_dir}' in command and state not in 'ZX']
 
+    def directories_in_use(self):
+        """The directories of VMs that hold more than what a dead VM leaves for the next daemon."""
+        vms = f'{self.runtime_dir}/vm'
+        return [name for name in os.listdir(vms)
+                if sorted(os.listdir(f'{vms}/{name}')) != ['death', 'record']]
+
     def left_behind(self):
         """What should not be there once all VMs and the daemon have ended."""
         left = [f'process {pid}: {command}' for pid, (_, state, command) in processes().items()
                 if self.directory in command and state not in 'ZX'
                 and pid not in (os.getpid(), self.dbus_daemon.pid)]
-        for directory, names, file_names in os.walk(self.runtime_dir):
-            if directory.startswith(f'{self.runtime_dir}/vm/') and \
-                    sorted(file_names) == ['death', 'record']:
-                continue  # what a dead VM leaves for the next daemon to tell of
-            left += [os.path.join(directory, name) for name in file_names]
-            left += [os.path.join(directory, name) for name in names
-                     if directory != self.runtime_dir and directory != f'{self.runtime_dir}/vm']
+        for directory in ('.', 'launcher'):
+            if os.path.isdir(f'{self.runtime_dir}/{directory}'):
+                left += [f'{self.runtime_dir}/{directory}/{name}'
+                         for name in os.listdir(f'{self.runtime_dir}/{directory}')
+                         if name not in ('vm', 'launcher')]
+        if os.path.isdir(f'{self.runtime_dir}/vm'):
+            left += [f'{self.runtime_dir}/vm/{name}' for name in self.directories_in_use()]
         left += [path for pid in self.listener_pids()
                  for root in ('/sys/fs/cgroup', '/sys/fs/cgroup/*')
                  for path in glob.glob(f'{root}/virtualizationd/vm-{pid}-*')]

@@ -30,7 +30,7 @@ def with_host(function):
                 host.bus.get_object(NAME, path, introspect=False).Kill(
                     dbus_interface='org.virtualizationd1.VirtualMachine')
             wait_until(lambda: fd_count(host) <= before, 'the daemon to close what it was given')
-            assert not os.listdir(f'{host.runtime_dir}/vm')
+            assert not host.directories_in_use()
         finally:
             status, left = host.close()
             assert not left, left

@@ -72,7 +72,8 @@ def test_paused_vm_waits_for_resume(host):
                'the suspension')
     assert vm.get('StartedAt') > 0 and vm.find('PayloadStarted') is None
     vm.methods.Resume()
-    assert vm.death()['reason'] == 'shutdown'
+    record = vm.death()
+    assert record['reason'] == 'shutdown', record
 
 
 @with_host
