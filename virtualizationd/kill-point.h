@@ -27,11 +27,24 @@ typedef enum KillPoint {
 
 #ifdef DAEMON_FOR_TESTS
 
-/* Dies at @point, the @nth time that it gets there. */
-void kill_point_set(unsigned long point, unsigned long nth);
+#    define KILL_POINT_STATUS  137 /* as of a process that SIGKILL ended, in a shell */
+#    define KILL_POINT_OPTION  1000
+#    define KILL_POINT_OPTIONS { "kill-at", required_argument, NULL, KILL_POINT_OPTION },
+
+/* "--kill-at=POINT": dies there, the first time that it gets there. */
+bool kill_point_take_option(int option, const char *value);
 void kill_point(KillPoint point);
 
 #else
+
+#    define KILL_POINT_OPTIONS
+
+static inline bool kill_point_take_option(int option, const char *value)
+{
+    (void)option;
+    (void)value;
+    return false;
+}
 
 static inline void kill_point(KillPoint point)
 {

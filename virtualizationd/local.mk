@@ -11,6 +11,7 @@ libvirtualizationd_a_SOURCES = \
 	%D%/vm.c %D%/vm.h \
 	%D%/kill-point.h \
 	%D%/vm-adopt.c %D%/vm-adopt.h \
+	%D%/vm-events.c %D%/vm-events.h \
 	%D%/vm-directory.c %D%/vm-directory.h \
 	%D%/vm-follow.c %D%/vm-follow.h \
 	%D%/vm-record.c %D%/vm-record.h \
@@ -27,3 +28,10 @@ virtualizationd_libs = libvirtualizationd.a libbus.a libcomposite-disk.a libprot
 pkglibexec_PROGRAMS += programs/virtualizationd
 programs_virtualizationd_SOURCES = %D%/main.c
 programs_virtualizationd_LDADD = $(virtualizationd_libs)
+
+# The one of the tests: the same sources, and the code that dies where it is told to. Not installed.
+check_PROGRAMS += programs/virtualizationd-for-tests
+programs_virtualizationd_for_tests_SOURCES = %D%/main.c %D%/kill-point.c \
+	$(libvirtualizationd_a_SOURCES)
+programs_virtualizationd_for_tests_CPPFLAGS = $(AM_CPPFLAGS) -DDAEMON_FOR_TESTS
+programs_virtualizationd_for_tests_LDADD = $(virtualizationd_libs)

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "config.h"
 #include "virtualizationd/daemon.h"
+#include "virtualizationd/kill-point.h"
 
 #define DEFAULT_RUNTIME_DIR "/run/virtualizationd"
 #define DEFAULT_CACHE_DIR   "/var/cache/virtualizationd"
@@ -100,7 +101,7 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
         { "runtime-dir", required_argument, NULL, RUNTIME_DIR },
         { "cache-dir", required_argument, NULL, CACHE_DIR },
         { "config", required_argument, NULL, CONFIG },
-        { "help", no_argument, NULL, 'h' },
+        KILL_POINT_OPTIONS{ "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, VERSION_OPTION },
         { NULL, 0, NULL, 0 },
     };
@@ -130,7 +131,8 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
             puts("virtualizationd " PACKAGE_VERSION);
             return 0;
         default:
-            return -EINVAL;
+            if (!kill_point_take_option(option, optarg))
+                return -EINVAL;
         }
     }
     if (optind < argc) {

@@ -12,6 +12,8 @@
 #include "virtualizationd/daemon.h"
 #include "virtualizationd/disk-job.h"
 #include "virtualizationd/files-argument.h"
+#include "virtualizationd/kill-point.h"
+#include "virtualizationd/vm-events.h"
 #include "virtualizationd/vm.h"
 
 typedef struct CreateOptions {
@@ -147,6 +149,7 @@ static int on_create_vm(void *object, BusCall *call, Error *error)
     r = vm_new(object, &request, &vm, error);
     if (r < 0)
         return r;
+    kill_point(KILL_VM_CREATED);
     r = files_argument_take(vm, &files, error);
     if (r >= 0 && options.start)
         r = vm_start(vm, call, true, error);
@@ -256,6 +259,11 @@ static int on_list_vms(void *object, BusCall *call, Error *error)
     return 0;
 }
 
+static int on_get_events(void *object, BusCall *call, Error *error)
+{
+    return vm_events_answer(object, call, error);
+}
+
 /* What the sandbox of a VM is made of, by whether this host has it. */
 static bool append_layers(const Daemon *daemon, BusDict *dict)
 {
@@ -339,6 +347,7 @@ static const BusMethod methods[] = {
     { "CreateOrUpdateIdsig", "hh", "", on_create_or_update_idsig },
     { "GetVm", "s", "o", on_get_vm },
     { "ListVms", "b", "a(osssuu)", on_list_vms },
+    { "GetEvents", "a{st}", "a(stsa{sv})", on_get_events },
     { "GetCapabilities", "", "a{sv}", on_get_capabilities },
 };
 

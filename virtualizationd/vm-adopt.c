@@ -20,13 +20,16 @@
 #define ANSWER_USEC (5 * USEC_PER_SEC)
 
 /* The events of a VM that was dead before: 1, 0 if it is not, or negative. */
-static int read_death(int directory, EventHistory *ret_history)
+static int read_death(int directory, EventHistory *ret_history, bool *ret_told)
 {
     const size_t size_max = EVENT_HISTORY_MAX * (sizeof(uint32_t) + SUPERVISOR_MESSAGE_SIZE_MAX);
     _cleanup_free_ uint8_t *bytes = NULL;
     size_t size;
 
-    int r = vm_directory_read(directory, VM_DIRECTORY_DEATH, size_max, &bytes, &size);
+    int r = vm_directory_read(directory, VM_DIRECTORY_DEATH_TOLD, size_max, &bytes, &size);
+    *ret_told = r >= 0;
+    if (r == -ENOENT)
+        r = vm_directory_read(directory, VM_DIRECTORY_DEATH, size_max, &bytes, &size);
     if (r == -ENOENT)
         return 0;
     if (r >= 0)
@@ -68,9 +71,10 @@ static void find_supervisor(Vm *vm, int directory)
 static int adopt(Daemon *daemon, int directory, const VmRecord *record, Error *error)
 {
     EventHistory history = { 0 };
+    bool told;
     Vm *vm;
 
-    int dead = read_death(directory, &history);
+    int dead = read_death(directory, &history, &told);
     if (dead < 0)
         return error_set_errno(error, ERROR_FAILED, dead, "its death record is damaged");
     int r = vm_new_from_record(daemon, record, &vm, error);
@@ -80,7 +84,7 @@ static int adopt(Daemon *daemon, int directory, const VmRecord *record, Error *e
     }
     if (dead) {
         vm->history = history;
-        vm_conclude_from_history(vm);
+        vm_conclude_from_history(vm, told);
         return 0;
     }
     find_supervisor(vm, directory);

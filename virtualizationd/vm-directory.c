@@ -126,6 +126,16 @@ int vm_directory_read(
     return 0;
 }
 
+int vm_directory_rename(int parent, const char *id, const char *from, const char *to)
+{
+    _cleanup_close_ int directory = -EBADF;
+
+    int r = vm_directory_open(parent, id, &directory);
+    if (r < 0)
+        return r;
+    return renameat(directory, from, directory, to) < 0 ? -errno : 0;
+}
+
 void vm_directory_end(int parent, const char *id)
 {
     _cleanup_close_ int directory = -EBADF, stub = -EBADF;
@@ -155,8 +165,9 @@ void vm_directory_remove_sockets(int parent, const char *id)
 
 void vm_directory_remove(int parent, const char *id)
 {
-    static const char *const names[] = { VM_DIRECTORY_STUB, VM_DIRECTORY_SUPERVISOR,
-                                         VM_DIRECTORY_RECORD, VM_DIRECTORY_DEATH, UNFINISHED };
+    static const char *const names[] = { VM_DIRECTORY_STUB,       VM_DIRECTORY_SUPERVISOR,
+                                         VM_DIRECTORY_RECORD,     VM_DIRECTORY_DEATH,
+                                         VM_DIRECTORY_DEATH_TOLD, UNFINISHED };
 
     if (*id == '\0')
         return; /* a VM that never got as far: it would be the directory of all */

@@ -9,7 +9,8 @@
 #define VM_DIRECTORY_STUB       "stub.socket"       /* whoever connects ends the VM */
 #define VM_DIRECTORY_SUPERVISOR "supervisor.socket" /* SOCK_SEQPACKET; for the next daemon */
 #define VM_DIRECTORY_RECORD     "record"            /* see vm-record.h */
-#define VM_DIRECTORY_DEATH      "death"             /* the same */
+#define VM_DIRECTORY_DEATH      "death"             /* the same; clients may not know of it yet */
+#define VM_DIRECTORY_DEATH_TOLD "death-told"        /* they do */
 
 /* @parent is a descriptor of the directory of all VMs, throughout. Negative errno on failure. */
 
@@ -29,6 +30,9 @@ int vm_directory_write(int directory, const char *name, const void *bytes, size_
 /* Reads a file of at most @size_max bytes. The caller frees @ret_bytes. -EFBIG, or -ENOENT. */
 int vm_directory_read(
     int directory, const char *name, size_t size_max, uint8_t **ret_bytes, size_t *ret_size);
+
+/* Renames a file that is there. */
+int vm_directory_rename(int parent, const char *id, const char *from, const char *to);
 
 /* Ends the VM past its supervisor, if there is anything to end. */
 void vm_directory_end(int parent, const char *id);

@@ -124,23 +124,42 @@ static void close_connection(Vm *vm)
     vm->connection = fd_close(vm->connection);
 }
 
-static void acknowledge(Vm *vm)
+/* Whether the supervisor knows now. */
+static bool send_acknowledgement(Vm *vm)
 {
     const SupervisorMessage message = { .type = SUPERVISOR_ACKNOWLEDGE,
                                         .event_number = vm->announced };
     uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
     size_t size = supervisor_message_encode(&message, bytes);
 
-    if (vm->connection < 0 || vm->acknowledged == vm->announced || !vm->accepted)
-        return;
-    if (vm->state == VM_DEAD && !vm->is_recorded)
+    /* It may be busy, or going: the next event says the same, or nobody needs it. */
+    return fd_message_send(vm->connection, bytes, size, NULL, 0) >= 0;
+}
+
+/* That of a dead VM is in its directory, for the next daemon. */
+static void acknowledge_death(Vm *vm)
+{
+    if (!vm->is_recorded)
         return; /* its supervisor keeps what we could not write down */
-    kill_point(KILL_ACKNOWLEDGING);
-    if (fd_message_send(vm->connection, bytes, size, NULL, 0) < 0)
-        return; /* it is busy, or going: the next event says the same, or nobody needs it */
+    int r = vm_directory_rename(vm->daemon->vms_fd, vm->id, VM_DIRECTORY_DEATH,
+                                VM_DIRECTORY_DEATH_TOLD);
+    if (r < 0)
+        log_debug("VM %s: its death will be told again: %s", vm->id, strerror(-r));
+    if (vm->connection >= 0)
+        (void)send_acknowledgement(vm); /* else it waits for as long as such records are kept */
+    close_connection(vm);
     vm->acknowledged = vm->announced;
+}
+
+static void acknowledge(Vm *vm)
+{
+    if (vm->acknowledged == vm->announced)
+        return;
+    kill_point(KILL_ACKNOWLEDGING);
     if (vm->state == VM_DEAD)
-        close_connection(vm);
+        acknowledge_death(vm);
+    else if (vm->connection >= 0 && vm->accepted && send_acknowledgement(vm))
+        vm->acknowledged = vm->announced;
     kill_point(KILL_ACKNOWLEDGED);
 }
 
@@ -566,7 +585,7 @@ void vm_conclude(Vm *vm, const DeathRecord *record, uint64_t event_number)
     plan_to_forget(vm);
 }
 
-void vm_conclude_from_history(Vm *vm)
+void vm_conclude_from_history(Vm *vm, bool told)
 {
     const EventHistoryEntry *entry;
     SupervisorMessage message = { 0 };
@@ -577,9 +596,8 @@ void vm_conclude_from_history(Vm *vm)
         if (message.type == SUPERVISOR_RUNNING)
             vm->started_usec = message.time_usec;
     }
-    /* Whether clients have heard of it nobody knows: they hear of it again. */
     vm->last_event = message.event_number;
-    vm->announced = message.event_number - 1;
+    vm->acknowledged = vm->announced = told ? message.event_number : message.event_number - 1;
     become_dead(vm, &message.record);
     plan_to_forget(vm);
 }

@@ -14,8 +14,9 @@ int vm_send(Vm *vm, SupervisorMessageType type, uint32_t id, uint32_t value, int
 /* The VM has died, as @record says. */
 void vm_conclude(Vm *vm, const DeathRecord *record, uint64_t event_number);
 
-/* The same for a VM that died while no daemon was there, of whom only the history is left. */
-void vm_conclude_from_history(Vm *vm);
+/* The same for a VM that was dead before this daemon was there, and that has its history. @told:
+ * clients know. */
+void vm_conclude_from_history(Vm *vm, bool told);
 
 /* The supervisor is gone, or not to be talked to. */
 void vm_lose_supervisor(Vm *vm, const char *sentence);

@@ -20,15 +20,24 @@
 
 /* --- the table of VMs --- */
 
-Vm *vm_find(Daemon *daemon, const char *name_or_id)
+Vm *vm_find_by_id(Daemon *daemon, const char *id)
 {
     Vm *vm;
 
     LIST_FOREACH(vm, &daemon->vms, link)
     {
-        if (strcmp(vm->id, name_or_id) == 0)
+        if (strcmp(vm->id, id) == 0)
             return vm;
     }
+    return NULL;
+}
+
+Vm *vm_find(Daemon *daemon, const char *name_or_id)
+{
+    Vm *vm = vm_find_by_id(daemon, name_or_id);
+
+    if (vm)
+        return vm;
     LIST_FOREACH(vm, &daemon->vms, link)
     {
         if (vm->state != VM_DEAD && strcmp(vm->name, name_or_id) == 0)

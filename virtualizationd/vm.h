@@ -97,7 +97,10 @@ Vm *vm_free(Vm *vm);
 /* Lets go of the VM, which lives on if it was started: for the end of the daemon. */
 Vm *vm_leave(Vm *vm);
 
-/* Looks in the daemon's table; NULL if there is none. A name is the living VM's, or else that of
+/* Looks in the daemon's table; NULL if there is none. */
+Vm *vm_find_by_id(Daemon *daemon, const char *id);
+
+/* The same by either. A name is the living VM's, or else that of
  * the last one to die with it. */
 Vm *vm_find(Daemon *daemon, const char *name_or_id);
 

@@ -99,7 +99,8 @@ class Host:
     """
 
     def __init__(self, build, config='', launcher=None, launcher_options=(), cache_dir=None,
-                 daemon_options=()):
+                 daemon_options=(), daemon_program='virtualizationd'):
+        self.daemon_program = daemon_program
         self.build = os.path.abspath(build)
         self.launcher = launcher or 'vmm-launcher'
         self.launcher_options = list(launcher_options)
@@ -154,16 +155,18 @@ class Host:
             if not file.readline():
                 raise RuntimeError('the listener does not start:\n' + self.log())
 
-    def start_daemon(self):
+    def start_daemon(self, *options):
         """Starts virtualizationd and waits until it says READY=1."""
         notify_path = f'{self.directory}/notify'
+        if os.path.exists(notify_path):
+            os.unlink(notify_path)  # of a start that failed
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, \
                 open(self.log_path, 'ab') as log:
             notify.bind(notify_path)
             os.chmod(notify_path, 0o666)
             environment = dict(os.environ, NOTIFY_SOCKET=notify_path)
             self.daemon = subprocess.Popen(
-                [f'{self.build}/programs/virtualizationd', *self.daemon_options,
+                [f'{self.build}/programs/{self.daemon_program}', *self.daemon_options, *options,
                  f'--bus={self.address}',
                  f'--runtime-dir={self.runtime_dir}', f'--cache-dir={self.cache_dir}',
                  f'--config={self.directory}/daemon.conf'],
@@ -218,11 +221,27 @@ class Host:
         return [pid for pid, (_, state, command) in processes().items()
                 if f'--listen={self.runtime_dir}' in command and state not in 'ZX']
 
+    def vm_processes(self):
+        """pid -> command line of the living processes of this host's VMs."""
+        parents = {}
+        for entry in filter(str.isdigit, os.listdir('/proc')):
+            try:
+                with open(f'/proc/{entry}/stat', encoding='utf-8', errors='replace') as file:
+                    parents[int(entry)] = int(file.read().rpartition(')')[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        family, size = set(self.listener_pids()), 0
+        while len(family) != size:
+            size = len(family)
+            family |= {pid for pid, parent in parents.items() if parent in family}
+        return {pid: command for pid, command in vm_processes().items() if pid in family}
+
     def directories_in_use(self):
         """The directories of VMs that hold more than what a dead VM leaves for the next daemon."""
         vms = f'{self.runtime_dir}/vm'
         return [name for name in os.listdir(vms)
-                if sorted(os.listdir(f'{vms}/{name}')) != ['death', 'record']]
+                if sorted(os.listdir(f'{vms}/{name}')) not in (['death', 'record'],
+                                                               ['death-told', 'record'])]
 
     def left_behind(self):
         """What should not be there once all VMs and the daemon have ended."""
@@ -253,6 +272,14 @@ class Host:
                 pass  # it has just died
         wait_until(lambda: not manager.ListVms(False), 'the end of all VMs')
 
+    def end_vms_without_daemon(self):
+        for path in glob.glob(f'{self.runtime_dir}/vm/*/stub.socket'):
+            with socket.socket(socket.AF_UNIX) as last_way:
+                try:
+                    last_way.connect(path)
+                except ConnectionRefusedError:
+                    pass  # nobody is there
+
     def stop_daemon(self):
         if self.daemon and self.daemon.poll() is None:
             self.daemon.send_signal(signal.SIGTERM)
@@ -268,6 +295,8 @@ class Host:
         try:
             if self.daemon and self.daemon.poll() is None:
                 self.kill_vms()
+            else:
+                self.end_vms_without_daemon()
             self.stop_daemon()
             if self.dbus_daemon:
                 try:

@@ -6,12 +6,14 @@ integration_tests = \
 	%D%/test-composite-disk.py \
 	%D%/test-crash.py \
 	%D%/test-deaths.py \
+	%D%/test-events.py \
 	%D%/test-fleet.py \
 	%D%/test-guest-link.py \
 	%D%/test-hostile.py \
 	%D%/test-idsig-bus.py \
 	%D%/test-idsig.py \
 	%D%/test-instance.py \
+	%D%/test-kill-points.py \
 	%D%/test-library.py \
 	%D%/test-lifetime.py \
 	%D%/test-partitions.py \

@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
-from harness import (NAME, PROPERTIES, Suite, VM, vm_processes, wait_until,  # noqa: E402
+from harness import (NAME, PROPERTIES, Suite, VM, wait_until,  # noqa: E402
                      with_host)
 
 
@@ -150,9 +150,9 @@ def test_client_that_does_not_read_stops_nobody(host):
 
 @with_host
 def test_a_vm_has_a_uid_of_its_own(host):
-    before = set(vm_processes())
+    before = set(host.vm_processes())
     first = start_waiting(host)
-    mine = set(vm_processes()) - before
+    mine = set(host.vm_processes()) - before
     assert first.get('Pid') in mine
     status = open(f'/proc/{first.get("Pid")}/status', encoding='ascii').read()
     assert 'NoNewPrivs:\t1' in status and 'CapBnd:\t0000000000000000' in status, status

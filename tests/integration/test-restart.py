@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
-from harness import (Host, Suite, NAME, PROPERTIES, VM, vm_processes,  # noqa: E402
+from harness import (Host, Suite, NAME, PROPERTIES, VM,  # noqa: E402
                      wait_until, with_host)
 
 
@@ -48,11 +48,11 @@ def test_a_killed_daemon_finds_its_vms_again(host):
                      start=True, lifetime='detached')
     vm.wait_for('PayloadReady')
     before = properties(host, vm.path)
-    pids = set(vm_processes())
+    pids = set(host.vm_processes())
     kill_daemon(host)
-    assert set(vm_processes()) == pids
+    assert set(host.vm_processes()) == pids
     host.start_daemon()
-    assert set(vm_processes()) == pids
+    assert set(host.vm_processes()) == pids
     assert properties(host, vm.path) == before
     assert host.manager().GetVm('kept') == vm.path
     vm.methods.Stop()
@@ -66,11 +66,11 @@ def test_a_killed_daemon_finds_its_vms_again(host):
 @with_host
 def test_sigterm_stops_no_vm(host):
     vm = start_waiting(host, lifetime='detached')
-    pids = set(vm_processes())
+    pids = set(host.vm_processes())
     host.stop_daemon()
     assert host.daemon.returncode == 0
     host.start_daemon()
-    assert set(vm_processes()) == pids and vm.get('State') == 'ready'
+    assert set(host.vm_processes()) == pids and vm.get('State') == 'ready'
 
 
 @with_host
@@ -123,9 +123,9 @@ def test_a_clients_vm_ends_by_itself_when_no_daemon_comes_back(suite):
         detached = start_waiting(host, lifetime='detached')
         kill_daemon(host)
         pid = int(detached.properties['Pid'])
-        wait_until(lambda: sum('qemu' in command for command in vm_processes().values()) == 1,
+        wait_until(lambda: sum('qemu' in command for command in host.vm_processes().values()) == 1,
                    'the end of the VM')
-        assert pid in vm_processes()
+        assert pid in host.vm_processes()
         host.start_daemon()
         record = clients.death()
         assert record['reason'] == 'killed' and record['initiator'] == 'daemon', record
@@ -144,7 +144,7 @@ def test_a_death_that_no_daemon_saw_is_told_by_the_next(host):
     pid = int(killed.get('Pid'))
     kill_daemon(host)
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: pid not in vm_processes(), 'the end of the VMM')
+    wait_until(lambda: pid not in host.vm_processes(), 'the end of the VMM')
     host.start_daemon()
     record = killed.death()
     assert record['reason'] == 'killed' and record['vmm-signal'] == signal.SIGKILL, record
@@ -183,12 +183,12 @@ def test_a_record_is_forgotten_in_time_over_a_restart(suite):
 @with_host
 def test_a_vm_without_its_supervisor_is_reported_and_cleaned_up(host):
     vm = start_waiting(host, lifetime='detached')
-    supervisors = [pid for pid in vm_processes()
+    supervisors = [pid for pid in host.vm_processes()
                    if open(f'/proc/{pid}/comm', encoding='utf-8').read() == 'vm-supervisor\n']
     kill_daemon(host)
     for pid in supervisors:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not vm_processes(), 'the end of the VM')
+    wait_until(lambda: not host.vm_processes(), 'the end of the VM')
     host.start_daemon()
     record = vm.death()
     assert record['reason'] == 'infrastructure-error', record
