@@ -35,6 +35,7 @@ static const struct {
     [ERROR_CONNECTION_REFUSED] = { ECONNREFUSED, OWN "ConnectionRefused" },
     [ERROR_TIMED_OUT] = { ETIMEDOUT, OWN "TimedOut" },
     [ERROR_UNAVAILABLE] = { EHOSTDOWN, OWN "Unavailable" },
+    [ERROR_AUTHORIZATION_REQUIRED] = { EPERM, STANDARD "InteractiveAuthorizationRequired" },
 };
 
 static void error_store(Error *error, ErrorKind kind, char *message)

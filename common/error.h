@@ -25,6 +25,7 @@ typedef enum ErrorKind {
     ERROR_CONNECTION_REFUSED = 15,
     ERROR_TIMED_OUT = 16,
     ERROR_UNAVAILABLE = 17,
+    ERROR_AUTHORIZATION_REQUIRED = 18, /* granted to whom allows questions to its user */
     ERROR_KIND_MAX,
 } ErrorKind;
 

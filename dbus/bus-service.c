@@ -29,14 +29,21 @@
     "type='signal',sender='" DBUS_SERVICE_DBUS "',path='" DBUS_PATH_DBUS \
     "',interface='" DBUS_INTERFACE_DBUS "',member='NameOwnerChanged',arg2=''"
 
+/* What the bus says about a connection, shared by the peer and its calls. */
+typedef struct Credentials {
+    unsigned n_refs;
+    BusCaller caller;
+    char *name;
+    gid_t *groups;
+} Credentials;
+
 typedef struct BusPeer {
     LIST_ENTRY(BusPeer) link;
     BusService *service;
     char *name;
-    bool is_known;   /* the credentials are there */
-    bool is_watched; /* its end is to be told although it has not called */
-    BusCaller caller;
-    DBusPendingCall *lookup; /* of the credentials, or whether it is still there */
+    Credentials *credentials; /* NULL until they are there */
+    bool is_watched;          /* its end is to be told although it has not called */
+    DBusPendingCall *lookup;  /* of the credentials, or whether it is still there */
     STAILQ_HEAD(, BusCall) waiting;
     unsigned n_waiting;
 } BusPeer;
@@ -48,8 +55,7 @@ struct BusCall {
     DBusMessage *message;
     char *path; /* of the object that is called: it may go while the call waits */
     const BusMethod *method;
-    BusCaller caller;
-    char *caller_name; /* what caller.name points to */
+    Credentials *credentials;
     bool replied;
 };
 
@@ -77,6 +83,15 @@ struct BusService {
 
 /* --- calls --- */
 
+static void credentials_unref(Credentials *credentials)
+{
+    if (!credentials || --credentials->n_refs > 0)
+        return;
+    free(credentials->name);
+    free(credentials->groups);
+    free(credentials);
+}
+
 BusCall *bus_call_ref(BusCall *call)
 {
     call->n_refs++;
@@ -92,7 +107,7 @@ BusCall *bus_call_unref(BusCall *call)
     assert(call->replied);
     dbus_message_unref(call->message);
     free(call->path);
-    free(call->caller_name);
+    credentials_unref(call->credentials);
     free(call);
     return NULL;
 }
@@ -104,7 +119,12 @@ DBusMessage *bus_call_get_message(const BusCall *call)
 
 const BusCaller *bus_call_get_caller(const BusCall *call)
 {
-    return &call->caller;
+    return &call->credentials->caller;
+}
+
+const BusMethod *bus_call_get_method(const BusCall *call)
+{
+    return call->method;
 }
 
 /* Consumes @message, which may be NULL. */
@@ -176,26 +196,53 @@ static BusObject *find_object(BusService *service, const char *path)
     return NULL;
 }
 
-/* Runs the handler of @taken, whose caller is known, and consumes the reference. */
-static void call_run(BusCall *taken)
+static void reply_failure(BusCall *call, int r, Error *error)
 {
-    _cleanup_(bus_call_unrefp) BusCall *call = taken;
+    if (error->kind == ERROR_NONE)
+        (void)error_set(error, r == -ENOMEM ? ERROR_NO_MEMORY : ERROR_FAILED, "%s: %s",
+                        call->method->name, strerror(-r));
+    bus_call_reply_error(call, error);
+}
+
+static BusObject *find_object_of_call(BusCall *call)
+{
     _cleanup_(error_clear) Error error = ERROR_INIT;
     BusObject *object = find_object(call->service, call->path);
 
     if (!object) {
         (void)error_set(&error, ERROR_NO_SUCH_VM, "no object at %s any more", call->path);
         bus_call_reply_error(call, &error);
-        return;
     }
+    return object;
+}
 
+void bus_call_run(BusCall *call)
+{
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+    BusObject *object = find_object_of_call(call);
+
+    if (!object)
+        return;
     int r = call->method->handler(object->object, call, &error);
-    if (r < 0) {
-        if (error.kind == ERROR_NONE)
-            (void)error_set(&error, r == -ENOMEM ? ERROR_NO_MEMORY : ERROR_FAILED, "%s: %s",
-                            call->method->name, strerror(-r));
-        bus_call_reply_error(call, &error);
-    }
+    if (r < 0)
+        reply_failure(call, r, &error);
+}
+
+/* Runs @taken, whose caller is known, once the caller has the right to it, and consumes the
+ * reference. */
+static void call_authorize(BusCall *taken)
+{
+    _cleanup_(bus_call_unrefp) BusCall *call = taken;
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+    BusObject *object = find_object_of_call(call);
+
+    if (!object)
+        return;
+    int r = call->method->right ? object->interface->authorize(object->object, call, &error) : 1;
+    if (r < 0)
+        reply_failure(call, r, &error);
+    else if (r > 0)
+        bus_call_run(call);
 }
 
 /* Answers @call with an error without running it, and consumes the reference. */
@@ -236,6 +283,7 @@ static void peer_free(BusPeer *peer)
         peer->service->n_waiting--;
         call_fail(call, ERROR_ACCESS_DENIED, "the bus does not know the caller");
     }
+    credentials_unref(peer->credentials);
     free(peer->name);
     free(peer);
 }
@@ -265,22 +313,77 @@ static bool find_u32(DBusMessage *reply, const char *key, uint32_t *ret_value)
     return false;
 }
 
-static int call_set_caller(BusCall *call, const BusPeer *peer)
+/* Looks the caller's groups up in a reply of type a{sv}. A bus that does not tell them leaves it
+ * without any. */
+static int read_groups(DBusMessage *reply, Credentials *credentials)
 {
-    call->caller_name = strdup(peer->name);
-    if (!call->caller_name)
-        return -ENOMEM;
+    DBusMessageIter arguments, entries, entry, variant, array;
+    const dbus_uint32_t *groups;
+    int n_groups = 0;
 
-    call->caller = peer->caller;
-    call->caller.name = call->caller_name;
+    dbus_message_iter_init(reply, &arguments);
+    for (dbus_message_iter_recurse(&arguments, &entries);
+         dbus_message_iter_get_arg_type(&entries) == DBUS_TYPE_DICT_ENTRY;
+         dbus_message_iter_next(&entries)) {
+        const char *name;
+
+        dbus_message_iter_recurse(&entries, &entry);
+        dbus_message_iter_get_basic(&entry, &name);
+        dbus_message_iter_next(&entry);
+        dbus_message_iter_recurse(&entry, &variant);
+        if (strcmp(name, "UnixGroupIDs") != 0 ||
+            dbus_message_iter_get_arg_type(&variant) != DBUS_TYPE_ARRAY ||
+            dbus_message_iter_get_element_type(&variant) != DBUS_TYPE_UINT32)
+            continue;
+        dbus_message_iter_recurse(&variant, &array);
+        dbus_message_iter_get_fixed_array(&array, &groups, &n_groups);
+        break;
+    }
+    if (n_groups == 0)
+        return 0;
+    credentials->groups = calloc((size_t)n_groups, sizeof(*credentials->groups));
+    if (!credentials->groups)
+        return -ENOMEM;
+    memcpy(credentials->groups, groups, (size_t)n_groups * sizeof(*groups));
+    credentials->caller.groups = credentials->groups;
+    credentials->caller.n_groups = (size_t)n_groups;
     return 0;
+}
+
+/* NULL when the peer has gone, is no local process, or there is no memory. */
+static Credentials *read_credentials(DBusMessage *reply, const char *name)
+{
+    uint32_t uid, pid = 0;
+
+    if (!reply || dbus_message_get_type(reply) != DBUS_MESSAGE_TYPE_METHOD_RETURN ||
+        !find_u32(reply, "UnixUserID", &uid))
+        return NULL;
+    (void)find_u32(reply, "ProcessID", &pid);
+
+    Credentials *credentials = calloc(1, sizeof(*credentials));
+    if (!credentials)
+        return NULL;
+    credentials->n_refs = 1;
+    credentials->name = strdup(name);
+    credentials->caller = (BusCaller){ .name = credentials->name, .uid = uid, .pid = (pid_t)pid };
+    if (!credentials->name || read_groups(reply, credentials) < 0) {
+        credentials_unref(credentials);
+        return NULL;
+    }
+    return credentials;
+}
+
+static void call_set_caller(BusCall *call, const BusPeer *peer)
+{
+    call->credentials = peer->credentials;
+    call->credentials->n_refs++;
 }
 
 static void peer_is_gone(BusPeer *peer)
 {
     BusService *service = peer->service;
 
-    if (peer->is_known || peer->is_watched)
+    if (peer->credentials || peer->is_watched)
         service->handlers->peer_gone(service->userdata, peer->name);
     peer_free(peer);
 }
@@ -290,30 +393,22 @@ static void on_credentials(DBusPendingCall *pending, void *userdata)
     BusPeer *peer = userdata;
     DBusMessage *reply = dbus_pending_call_steal_reply(pending);
     BusCall *call;
-    uint32_t uid, pid = 0;
 
     dbus_pending_call_unref(peer->lookup);
     peer->lookup = NULL;
-    if (!reply || dbus_message_get_type(reply) != DBUS_MESSAGE_TYPE_METHOD_RETURN ||
-        !find_u32(reply, "UnixUserID", &uid)) {
-        if (reply)
-            dbus_message_unref(reply);
-        peer_is_gone(peer); /* or is no local process */
+    peer->credentials = read_credentials(reply, peer->name);
+    if (reply)
+        dbus_message_unref(reply);
+    if (!peer->credentials) {
+        peer_is_gone(peer);
         return;
     }
-    (void)find_u32(reply, "ProcessID", &pid);
-    dbus_message_unref(reply);
-
-    peer->caller = (BusCaller){ .name = peer->name, .uid = uid, .pid = (pid_t)pid };
-    peer->is_known = true;
     while ((call = STAILQ_FIRST(&peer->waiting))) {
         STAILQ_REMOVE_HEAD(&peer->waiting, link);
         peer->n_waiting--;
         peer->service->n_waiting--;
-        if (call_set_caller(call, peer) < 0)
-            call_fail(call, ERROR_NO_MEMORY, "out of memory");
-        else
-            call_run(call);
+        call_set_caller(call, peer);
+        call_authorize(call);
     }
 }
 
@@ -367,11 +462,9 @@ static void call_dispatch(BusCall *call)
         call_fail(call, ERROR_NO_MEMORY, "out of memory");
         return;
     }
-    if (peer->is_known) {
-        if (call_set_caller(call, peer) < 0)
-            call_fail(call, ERROR_NO_MEMORY, "out of memory");
-        else
-            call_run(call);
+    if (peer->credentials) {
+        call_set_caller(call, peer);
+        call_authorize(call);
         return;
     }
     if (peer->n_waiting == CALLS_WAITING_MAX ||
@@ -424,7 +517,7 @@ static int on_peers_check(sd_event_source *source, uint64_t usec, void *userdata
     (void)usec;
     LIST_FOREACH(peer, &service->peers, link)
     {
-        if (peer->is_known && !peer->lookup)
+        if (peer->credentials && !peer->lookup)
             (void)peer_ask(peer, "NameHasOwner", on_has_owner); /* or the next time */
     }
     (void)sd_event_source_set_time_relative(source, PEERS_CHECK_USEC);
@@ -1028,6 +1121,11 @@ int bus_service_request_name(BusService *service, const char *name, Error *error
         return error_set(error, ERROR_UNAVAILABLE,
                          "the bus name %s is taken: is another virtualizationd running?", name);
     return 0;
+}
+
+DBusConnection *bus_service_get_connection(BusService *service)
+{
+    return service->connection;
 }
 
 const char *bus_service_get_guid(const BusService *service)

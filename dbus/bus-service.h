@@ -21,7 +21,9 @@ typedef struct BusCall BusCall;
 typedef struct BusCaller {
     const char *name; /* unique bus name */
     uid_t uid;
-    pid_t pid; /* 0: the bus does not know */
+    pid_t pid;           /* 0: the bus does not know */
+    const gid_t *groups; /* as they were when it connected */
+    size_t n_groups;
 } BusCaller;
 
 /* Either replies to @call, at once or, with bus_call_ref(), later, and returns 0; or returns the
@@ -34,7 +36,13 @@ typedef struct BusMethod {
     const char *in;  /* signature of the arguments */
     const char *out; /* signature of the reply */
     BusMethodHandler handler;
+    const char *right; /* that the interface's authorize() is asked about; NULL: everybody's */
 } BusMethod;
+
+/* Whether the caller has the method's right: 1 runs the method now. 0 is for later: the function
+ * has a reference to @call, and either bus_call_run() or bus_call_reply_error() follows. A negative
+ * errno of error_set(@error) is the reply. */
+typedef int (*BusAuthorize)(void *object, BusCall *call, Error *error);
 
 /* Appends the value, of the table's type, to @variant. False when out of memory. */
 typedef bool (*BusPropertyGetter)(const void *object, DBusMessageIter *variant);
@@ -50,6 +58,7 @@ typedef struct BusInterface {
     const char *xml; /* the <interface> element */
     const BusMethod *methods;
     size_t n_methods;
+    BusAuthorize authorize; /* NULL: no method has a right */
     const BusProperty *properties;
     size_t n_properties;
 } BusInterface;
@@ -75,6 +84,9 @@ DEFINE_CLEANUP(BusService, bus_service_free);
 
 /* Takes @name and blocks until the bus has answered: objects are registered before. */
 int bus_service_request_name(BusService *service, const char *name, Error *error);
+
+/* For bus-query.c. */
+DBusConnection *bus_service_get_connection(BusService *service);
 
 /* What tells this bus from all others, even from one that is started anew at the same address. */
 const char *bus_service_get_guid(const BusService *service);
@@ -118,6 +130,10 @@ DEFINE_CLEANUP(BusCall, bus_call_unref);
 
 DBusMessage *bus_call_get_message(const BusCall *call);
 const BusCaller *bus_call_get_caller(const BusCall *call);
+const BusMethod *bus_call_get_method(const BusCall *call);
+
+/* Runs the method of a call whose authorize() returned 0, or answers that its object has gone. */
+void bus_call_run(BusCall *call);
 
 /* The reply with these arguments, as for dbus_message_append_args(). */
 void bus_call_reply(BusCall *call, int first_type, ...);

@@ -25,6 +25,7 @@ CLEANFILES += dbus/interfaces.c
 noinst_LIBRARIES += libbus.a
 libbus_a_SOURCES = \
 	%D%/bus-loop.c %D%/bus-loop.h \
+	%D%/bus-query.c %D%/bus-query.h \
 	%D%/bus-service.c %D%/bus-service.h \
 	%D%/interfaces.h
 nodist_libbus_a_SOURCES = dbus/interfaces.c

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@
 #include "common/log.h"
 #include "common/seccomp-policy.h"
 #include "dbus/interfaces.h"
+#include "virtualizationd/authorization.h"
 #include "virtualizationd/disk-job.h"
 #include "virtualizationd/kill-point.h"
 #include "virtualizationd/launcher.h"
@@ -45,6 +47,7 @@ static void on_peer_gone(void *userdata, const char *name)
     Daemon *daemon = userdata;
     Vm *vm, *next;
 
+    authorization_client_gone(daemon, name);
     disk_job_client_gone(daemon, name);
     for (vm = LIST_FIRST(&daemon->vms); vm; vm = next) {
         _cleanup_(error_clear) Error error = ERROR_INIT;
@@ -173,6 +176,19 @@ static int apply_policy(const SeccompPolicy *policy, Error *error)
     return 0;
 }
 
+/* Looked up before the seccomp policy forbids it. Who its members are the bus says of each caller.
+ */
+static void find_group(Daemon *daemon)
+{
+    const struct group *group = getgrnam(daemon->settings.group);
+
+    daemon->has_group = group != NULL;
+    if (group)
+        daemon->group = group->gr_gid;
+    else
+        log_info("there is no group '%s' (Group=)", daemon->settings.group);
+}
+
 /* Everything that needs root, if we are, and the way out of it. */
 static int prepare_as_root(Daemon *daemon, SeccompPolicy **ret_policy, Error *error)
 {
@@ -265,6 +281,7 @@ static int set_up(Daemon *daemon, Error *error)
     int r = settings_load(daemon->options->config, &daemon->settings, error);
     if (r < 0)
         return r;
+    find_group(daemon);
     r = prepare_as_root(daemon, &policy, error);
     if (r < 0)
         return r;
@@ -296,6 +313,7 @@ static int set_up(Daemon *daemon, Error *error)
 
 static void tear_down(Daemon *daemon)
 {
+    authorization_give_up(daemon);
     while (!LIST_EMPTY(&daemon->disk_jobs))
         disk_job_give_up(LIST_FIRST(&daemon->disk_jobs));
     while (!LIST_EMPTY(&daemon->vms))

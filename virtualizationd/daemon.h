@@ -13,6 +13,7 @@
 
 typedef struct Vm Vm;
 typedef struct DiskJob DiskJob;
+typedef struct Question Question;
 
 /* Supervisors and the bus take turns: priorities are strict, and neither may starve the other. */
 #define PRIORITY_BUS 0
@@ -37,6 +38,11 @@ typedef struct Daemon {
     unsigned n_adopting;     /* supervisors that have not told their VM's state yet */
     LIST_HEAD(, Vm) vms;
     LIST_HEAD(, DiskJob) disk_jobs;
+    LIST_HEAD(, Question) questions; /* to polkit: authorization.c */
+    unsigned n_questions;
+    uint64_t last_question;
+    bool has_group;
+    gid_t group; /* of the setting Group= */
     CidPool cids;
     char *launcher_dir; /* of the listener */
     char *vms_dir;      /* a directory a started VM */

@@ -1,6 +1,7 @@
 # The daemon.
 noinst_LIBRARIES += libvirtualizationd.a
 libvirtualizationd_a_SOURCES = \
+	%D%/authorization.c %D%/authorization.h \
 	%D%/bus-dict.c %D%/bus-dict.h \
 	%D%/cid-pool.c %D%/cid-pool.h \
 	%D%/daemon.c %D%/daemon.h \

@@ -8,6 +8,7 @@
 #include "common/text.h"
 #include "config.h"
 #include "dbus/interfaces.h"
+#include "virtualizationd/authorization.h"
 #include "virtualizationd/bus-dict.h"
 #include "virtualizationd/daemon.h"
 #include "virtualizationd/disk-job.h"
@@ -93,24 +94,15 @@ static int read_options(DBusMessageIter *dictionary, CreateOptions *options, Err
     return r;
 }
 
-/* Without polkit: root, and on a bus of its own the user who runs the daemon. */
-static int check_create(const BusCaller *caller, Error *error)
+/* The options of CreateVm's @call. */
+static int read_create_options(BusCall *call, CreateOptions *options, Error *error)
 {
-    if (caller->uid != 0 && caller->uid != geteuid())
-        return error_set(error, ERROR_ACCESS_DENIED, "only root may create VMs, you are uid %u",
-                         caller->uid);
-    return 0;
-}
+    DBusMessageIter arguments;
 
-/* The sandbox of a VM that lets its VMM do more than it should is root's to ask for. */
-static int check_seccomp_action(const CreateOptions *options, const BusCaller *caller, Error *error)
-{
-    if (options->seccomp_action != SECCOMP_KILL && caller->uid != 0)
-        return error_set(error, ERROR_ACCESS_DENIED,
-                         "the seccomp action '%s' weakens the sandbox: only root may ask for it, "
-                         "you are uid %u",
-                         launch_seccomp_action_to_string(options->seccomp_action), caller->uid);
-    return 0;
+    dbus_message_iter_init(bus_call_get_message(call), &arguments);
+    dbus_message_iter_next(&arguments);
+    dbus_message_iter_next(&arguments);
+    return read_options(&arguments, options, error);
 }
 
 void vm_reply_created(Vm *vm, BusCall *call)
@@ -129,19 +121,13 @@ static int on_create_vm(void *object, BusCall *call, Error *error)
     DBusMessageIter arguments, files;
     Vm *vm;
 
-    int r = check_create(caller, error);
+    int r = read_create_options(call, &options, error);
     if (r < 0)
         return r;
     dbus_message_iter_init(bus_call_get_message(call), &arguments);
     dbus_message_iter_get_basic(&arguments, &request.config_json);
     dbus_message_iter_next(&arguments);
     files = arguments;
-    dbus_message_iter_next(&arguments);
-    r = read_options(&arguments, &options, error);
-    if (r >= 0)
-        r = check_seccomp_action(&options, caller, error);
-    if (r < 0)
-        return r;
 
     request.client = options.detached ? NULL : caller->name;
     request.paused = options.paused;
@@ -166,9 +152,6 @@ static int on_initialize_writable_partition(void *object, BusCall *call, Error *
     dbus_uint64_t size;
     int fd;
 
-    int r = check_create(bus_call_get_caller(call), error);
-    if (r < 0)
-        return r;
     if (!dbus_message_get_args(bus_call_get_message(call), NULL, DBUS_TYPE_UNIX_FD, &fd,
                                DBUS_TYPE_UINT64, &size, DBUS_TYPE_STRING, &type, DBUS_TYPE_INVALID))
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
@@ -179,9 +162,6 @@ static int on_create_or_update_idsig(void *object, BusCall *call, Error *error)
 {
     int apk, idsig;
 
-    int r = check_create(bus_call_get_caller(call), error);
-    if (r < 0)
-        return r;
     if (!dbus_message_get_args(bus_call_get_message(call), NULL, DBUS_TYPE_UNIX_FD, &apk,
                                DBUS_TYPE_UNIX_FD, &idsig, DBUS_TYPE_INVALID))
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
@@ -341,14 +321,32 @@ static int on_get_capabilities(void *object, BusCall *call, Error *error)
     return 0;
 }
 
+/* The sandbox of a VM that lets its VMM do more than it should needs the right to look into VMs on
+ * top of that to create. */
+static int authorize(void *object, BusCall *call, Error *error)
+{
+    const BusMethod *method = bus_call_get_method(call);
+    const char *second = NULL;
+    CreateOptions options = { 0 };
+
+    if (method->handler == on_create_vm) {
+        int r = read_create_options(call, &options, error);
+        if (r < 0)
+            return r;
+        if (options.seccomp_action != SECCOMP_KILL)
+            second = ACTION_DEBUG;
+    }
+    return authorization_check(object, call, method->right, second, NULL, error);
+}
+
 static const BusMethod methods[] = {
-    { "CreateVm", "sa{sh}a{sv}", "o", on_create_vm },
-    { "InitializeWritablePartition", "hts", "", on_initialize_writable_partition },
-    { "CreateOrUpdateIdsig", "hh", "", on_create_or_update_idsig },
-    { "GetVm", "s", "o", on_get_vm },
-    { "ListVms", "b", "a(osssuu)", on_list_vms },
-    { "GetEvents", "a{st}", "a(stsa{sv})", on_get_events },
-    { "GetCapabilities", "", "a{sv}", on_get_capabilities },
+    { "CreateVm", "sa{sh}a{sv}", "o", on_create_vm, ACTION_CREATE_CUSTOM },
+    { "InitializeWritablePartition", "hts", "", on_initialize_writable_partition, ACTION_CREATE },
+    { "CreateOrUpdateIdsig", "hh", "", on_create_or_update_idsig, ACTION_CREATE },
+    { "GetVm", "s", "o", on_get_vm, NULL },
+    { "ListVms", "b", "a(osssuu)", on_list_vms, NULL },
+    { "GetEvents", "a{st}", "a(stsa{sv})", on_get_events, NULL },
+    { "GetCapabilities", "", "a{sv}", on_get_capabilities, NULL },
 };
 
 const BusInterface manager_interface = {
@@ -356,4 +354,5 @@ const BusInterface manager_interface = {
     .xml = bus_manager_xml,
     .methods = methods,
     .n_methods = ELEMENTS_OF(methods),
+    .authorize = authorize,
 };

@@ -12,6 +12,7 @@
 
 #define DEFAULT_PATH         "/etc/virtualizationd/virtualizationd.conf"
 #define DEFAULT_USER         "virtualizationd"
+#define DEFAULT_GROUP        "virtualizationd"
 #define DEATH_RECORD_SEC     300
 #define DEATH_RECORD_SEC_MAX 86400
 #define ORPHAN_SEC           30
@@ -30,14 +31,14 @@ static bool parse_number(const char *value, uint64_t max, uint64_t *number)
     return text_parse_u64(value, max, number) >= 0;
 }
 
-static bool set_user(Settings *settings, const char *value)
+static bool set_name(char **name, const char *value)
 {
     char *copy = *value ? strdup(value) : NULL;
 
     if (!copy)
         return false;
-    free(settings->user);
-    settings->user = copy;
+    free(*name);
+    *name = copy;
     return true;
 }
 
@@ -51,7 +52,9 @@ static int on_setting(void *userdata, const char *section, const char *name, con
     if (strcmp(section, "Daemon") != 0)
         known = false;
     else if (strcmp(name, "User") == 0)
-        good = set_user(settings, value);
+        good = set_name(&settings->user, value);
+    else if (strcmp(name, "Group") == 0)
+        good = set_name(&settings->group, value);
     else if (strcmp(name, "DeathRecordSec") == 0)
         good = parse_number(value, DEATH_RECORD_SEC_MAX, &settings->death_record_sec);
     else if (strcmp(name, "OrphanSec") == 0)
@@ -74,14 +77,17 @@ static int on_setting(void *userdata, const char *section, const char *name, con
 int settings_load(const char *path, Settings *ret_settings, Error *error)
 {
     Settings settings = { .user = strdup(DEFAULT_USER),
+                          .group = strdup(DEFAULT_GROUP),
                           .death_record_sec = DEATH_RECORD_SEC,
                           .orphan_sec = ORPHAN_SEC,
                           .vms_max = VMS_MAX };
     Parser parser = { .path = path ? path : DEFAULT_PATH, .settings = &settings, .error = error };
     int r = 0;
 
-    if (!settings.user)
+    if (!settings.user || !settings.group) {
+        settings_deinit(&settings);
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    }
     _cleanup_fclose_ FILE *file = fopen(parser.path, "re");
     if (!file && (path || errno != ENOENT))
         r = error_set_errno(error, ERROR_INVALID_ARGUMENT, errno, "%s", parser.path);
@@ -100,5 +106,6 @@ int settings_load(const char *path, Settings *ret_settings, Error *error)
 void settings_deinit(Settings *settings)
 {
     free(settings->user);
+    free(settings->group);
     *settings = (Settings){ 0 };
 }

@@ -8,7 +8,8 @@
 
 typedef struct Settings {
     char *user;                /* User=: whom the daemon runs as when it is started by root */
-    uint64_t orphan_sec;       /* how long a client's VM lives without a daemon */
+    char *group;               /* Group=: may do what root may where there is no polkit */
+    uint64_t orphan_sec;       /* OrphanSec=: how long a client's VM lives without a daemon */
     uint64_t death_record_sec; /* DeathRecordSec=: how long a dead VM stays readable */
     uint64_t vms_max;          /* VMsMax=: living VMs at the same time */
 } Settings;

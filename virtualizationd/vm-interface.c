@@ -1,28 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* org.virtualizationd1.VirtualMachine: methods for the owner and root, properties for everybody. */
+/* org.virtualizationd1.VirtualMachine: methods for the owner and whom
+ * authorization.h lets, properties for everybody. */
 #include "common/error.h"
 #include "dbus/interfaces.h"
+#include "virtualizationd/authorization.h"
 #include "virtualizationd/bus-dict.h"
 #include "virtualizationd/files-argument.h"
 #include "virtualizationd/vm.h"
 
-static int check_access(const Vm *vm, const BusCall *call, Error *error)
+static int authorize(void *object, BusCall *call, Error *error)
 {
-    uid_t uid = bus_call_get_caller(call)->uid;
+    const Vm *vm = object;
 
-    if (uid != 0 && uid != vm->owner)
-        return error_set(error, ERROR_ACCESS_DENIED, "VM '%s' belongs to uid %u, you are uid %u",
-                         vm->name, vm->owner, uid);
-    return 0;
+    return authorization_check(vm->daemon, call, bus_call_get_method(call)->right, NULL, vm, error);
 }
 
 /* A request without arguments whose reply is empty. */
 static int run_request(Vm *vm, BusCall *call, int (*request)(Vm *vm, Error *error), Error *error)
 {
-    int r = check_access(vm, call, error);
+    int r = request(vm, error);
 
-    if (r >= 0)
-        r = request(vm, error);
     if (r >= 0)
         bus_call_reply(call, DBUS_TYPE_INVALID);
     return r;
@@ -38,14 +35,11 @@ static int on_add_files(void *object, BusCall *call, Error *error)
     Vm *vm = object;
     DBusMessageIter arguments;
 
-    int r = check_access(vm, call, error);
-    if (r < 0)
-        return r;
     if (vm->state != VM_NOT_STARTED || vm->connection >= 0)
         return error_set(error, ERROR_INVALID_STATE, "VM '%s' takes no more files: it was started",
                          vm->name);
     dbus_message_iter_init(bus_call_get_message(call), &arguments);
-    r = files_argument_take(vm, &arguments, error);
+    int r = files_argument_take(vm, &arguments, error);
     if (r < 0)
         return r;
 
@@ -55,9 +49,7 @@ static int on_add_files(void *object, BusCall *call, Error *error)
 
 static int on_start(void *object, BusCall *call, Error *error)
 {
-    int r = check_access(object, call, error);
-
-    return r < 0 ? r : vm_start(object, call, false, error);
+    return vm_start(object, call, false, error);
 }
 
 static int on_stop(void *object, BusCall *call, Error *error)
@@ -84,9 +76,6 @@ static int on_connect_vsock(void *object, BusCall *call, Error *error)
 {
     dbus_uint32_t port;
 
-    int r = check_access(object, call, error);
-    if (r < 0)
-        return r;
     if (!dbus_message_get_args(bus_call_get_message(call), NULL, DBUS_TYPE_UINT32, &port,
                                DBUS_TYPE_INVALID))
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
@@ -131,9 +120,6 @@ static int on_get_death_record(void *object, BusCall *call, Error *error)
     const Vm *vm = object;
     DBusMessageIter arguments;
 
-    int r = check_access(vm, call, error);
-    if (r < 0)
-        return r;
     if (!vm->record)
         return error_set(error, ERROR_INVALID_STATE, "VM '%s' has no death record: it is '%s'",
                          vm->name, vm_state_to_string(vm->state));
@@ -147,6 +133,15 @@ static int on_get_death_record(void *object, BusCall *call, Error *error)
         }
     }
     bus_call_send(call, reply);
+    return 0;
+}
+
+static int on_get_config(void *object, BusCall *call, Error *error)
+{
+    const Vm *vm = object;
+
+    (void)error;
+    bus_call_reply(call, DBUS_TYPE_STRING, &vm->config_json, DBUS_TYPE_INVALID);
     return 0;
 }
 
@@ -251,14 +246,15 @@ static bool get_seccomp_action(const void *object, DBusMessageIter *variant)
 }
 
 static const BusMethod methods[] = {
-    { "AddFiles", "a{sh}", "", on_add_files },
-    { "Start", "", "", on_start },
-    { "Stop", "", "", on_stop },
-    { "Kill", "", "", on_kill },
-    { "Suspend", "", "", on_suspend },
-    { "Resume", "", "", on_resume },
-    { "ConnectVsock", "u", "h", on_connect_vsock },
-    { "GetDeathRecord", "", "a{sv}", on_get_death_record },
+    { "AddFiles", "a{sh}", "", on_add_files, ACTION_MANAGE_OTHERS },
+    { "Start", "", "", on_start, ACTION_MANAGE_OTHERS },
+    { "Stop", "", "", on_stop, ACTION_MANAGE_OTHERS },
+    { "Kill", "", "", on_kill, ACTION_MANAGE_OTHERS },
+    { "Suspend", "", "", on_suspend, ACTION_MANAGE_OTHERS },
+    { "Resume", "", "", on_resume, ACTION_MANAGE_OTHERS },
+    { "ConnectVsock", "u", "h", on_connect_vsock, ACTION_MANAGE_OTHERS },
+    { "GetDeathRecord", "", "a{sv}", on_get_death_record, ACTION_DEBUG },
+    { "GetConfig", "", "s", on_get_config, ACTION_DEBUG },
 };
 
 static const BusProperty properties[] = {
@@ -284,6 +280,7 @@ const BusInterface vm_interface = {
     .xml = bus_vm_xml,
     .methods = methods,
     .n_methods = ELEMENTS_OF(methods),
+    .authorize = authorize,
     .properties = properties,
     .n_properties = ELEMENTS_OF(properties),
 };

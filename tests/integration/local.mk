@@ -18,6 +18,7 @@ integration_tests = \
 	%D%/test-lifetime.py \
 	%D%/test-partitions.py \
 	%D%/test-restart.py \
+	%D%/test-rights.py \
 	%D%/test-sandbox.py \
 	%D%/test-tool-help.py \
 	%D%/test-user-mode.py \

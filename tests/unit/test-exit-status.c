@@ -23,6 +23,7 @@ static void kinds_of_errors_have_the_documented_status(void **state)
     assert_int_equal(exit_status_from_error(ERROR_INVALID_STATE), 3);
     assert_int_equal(exit_status_from_error(ERROR_NO_SUCH_VM), 4);
     assert_int_equal(exit_status_from_error(ERROR_ACCESS_DENIED), 5);
+    assert_int_equal(exit_status_from_error(ERROR_AUTHORIZATION_REQUIRED), 5);
     assert_int_equal(exit_status_from_error(ERROR_VM_EXISTS), 6);
     assert_int_equal(exit_status_from_error(ERROR_IMAGE_BUSY), 6);
     assert_int_equal(exit_status_from_error(ERROR_TIMED_OUT), 7);

@@ -1,0 +1,143 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what: owners, root, others by polkit or, without it, by group."""
+import os
+import pwd
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
+sys.dont_write_bytecode = True
+import harness  # noqa: E402
+from harness import (MANAGER, NAME, ROOT, Suite, VM, wait_until, with_host)  # noqa: E402
+
+SOURCE = os.path.abspath(os.environ['top_srcdir'])
+POLKITD = '/usr/lib/polkit-1/polkitd'
+CONFIG = '{"kernel": "kernel", "params": "marker-of-the-owner", "name": "%s"}'
+STRANGER, OWNER = 'nobody', 'daemon'
+RULES = '''
+polkit.addRule(function(action, subject) {
+    if (action.id == "org.virtualizationd1.manage-others")
+        return action.lookup("verb") == "Stop" && action.lookup("name") == "open" &&
+               action.lookup("owner") == "%d" && action.lookup("vm").length == 32
+            ? polkit.Result.YES : polkit.Result.NO;
+    if (action.id == "org.virtualizationd1.create-custom" && subject.user == "daemon")
+        return polkit.Result.YES;
+    if (action.id == "org.virtualizationd1.debug")
+        return polkit.Result.AUTH_ADMIN;
+    return polkit.Result.NO;
+});
+''' % pwd.getpwnam(OWNER).pw_uid
+
+
+def begin_call(host, user, path, interface, method, *arguments, group=None):
+    entry = pwd.getpwnam(user)
+    return subprocess.Popen(
+        ['setpriv', f'--reuid={entry.pw_uid}', f'--regid={group or entry.pw_gid}',
+         '--clear-groups', 'gdbus', 'call', f'--address={host.address}', f'--dest={NAME}',
+         f'--object-path={path}', f'--method={interface}.{method}', *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, encoding='utf-8')
+
+
+def call(*arguments, **options):
+    """Whether it succeeded, and what was printed."""
+    process = begin_call(*arguments, **options)
+    output = process.communicate(timeout=harness.DEADLINE)[0]
+    return process.returncode == 0, output
+
+
+def create(host, user, name, extra='', **options):
+    done, output = call(host, user, ROOT, MANAGER, 'CreateVm', CONFIG % name, '{}',
+                        "{'lifetime': <'detached'>%s}" % extra, **options)
+    return output.split("'")[1] if done else None, output
+
+
+def start_polkit(host):
+    """The real one, on the private bus, with our actions and rules in a mount namespace."""
+    directory = f'{host.directory}/polkit'
+    os.makedirs(f'{directory}/rules')
+    os.makedirs(f'{directory}/actions')
+    with open(f'{directory}/rules/50-test.rules', 'w', encoding='ascii') as file:
+        file.write(RULES)
+    with open(f'{SOURCE}/policy/org.virtualizationd1.policy', encoding='ascii') as source, \
+            open(f'{directory}/actions/org.virtualizationd1.policy', 'w', encoding='ascii') as file:
+        file.write(source.read())
+    process = subprocess.Popen(
+        ['unshare', '--mount', 'sh', '-ec',
+         f'mount --bind {directory}/rules /etc/polkit-1/rules.d; '
+         f'mount --bind {directory}/actions /usr/share/polkit-1/actions; exec {POLKITD}'],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=host.address))
+    wait_until(lambda: host.bus.name_has_owner('org.freedesktop.PolicyKit1')
+               or process.poll() is not None, 'polkitd')
+    assert process.poll() is None, process.returncode
+    return process
+
+
+@with_host
+def test_without_polkit_root_and_the_group_create(host):
+    path, output = create(host, STRANGER, 'a')
+    assert path is None and 'org.virtualizationd1.create-custom' in output, output
+    path, output = create(host, STRANGER, 'b', group=pwd.getpwnam('virtualizationd').pw_gid)
+    assert path, output
+    assert call(host, STRANGER, path, VM, 'GetConfig') == (True, f"('{CONFIG % 'b'}',)\n")
+    done, output = call(host, OWNER, path, VM, 'GetConfig')
+    assert not done and 'marker' not in output and f'{NAME}.debug' in output, output
+    done, output = call(host, OWNER, path, VM, 'Kill')
+    assert not done and 'manage-others' in output, output
+    assert call(host, STRANGER, path, VM, 'Kill')[0]
+
+
+@with_host
+def test_polkit_decides_by_its_details(host):
+    polkit = start_polkit(host)
+    try:
+        path, output = create(host, STRANGER, 'refused')
+        assert path is None and 'polkit does not grant it' in output, output
+        shut, output = create(host, OWNER, 'shut')
+        assert shut, output
+        path, output = create(host, OWNER, 'weak', ", 'seccomp-action': <'log'>")
+        assert path is None and 'InteractiveAuthorizationRequired' in output, output
+        assert f'{NAME}.debug' in output, output
+        opened, output = create(host, OWNER, 'open')
+        assert opened, output
+        for vm, method in ((shut, 'Stop'), (opened, 'Kill'), (shut, 'Kill')):
+            done, output = call(host, STRANGER, vm, VM, method)
+            assert not done and 'polkit does not grant it' in output, (vm, method, output)
+        assert call(host, STRANGER, opened, VM, 'Stop')[0]
+        done, output = call(host, STRANGER, shut, VM, 'GetConfig')
+        assert not done and 'InteractiveAuthorizationRequired' in output and 'marker' not in output, output
+        assert call(host, 'root', shut, VM, 'GetConfig')[0]
+        assert call(host, OWNER, shut, VM, 'Kill')[0]
+    finally:
+        polkit.kill()
+        polkit.wait()
+
+
+@with_host
+def test_polkit_that_vanishes_while_it_is_asked_grants_nothing(host):
+    polkit = start_polkit(host)
+    try:
+        path, output = create(host, OWNER, 'open')
+        assert path, output
+        os.kill(polkit.pid, signal.SIGSTOP)
+        leaver = begin_call(host, STRANGER, path, VM, 'Stop')
+        waiter = begin_call(host, STRANGER, path, VM, 'Stop')
+        # Nobody else is served later for that; the owner's own calls wait for nobody.
+        assert call(host, OWNER, path, VM, 'GetConfig')[0]
+        leaver.kill()
+        leaver.communicate()
+        polkit.kill()
+        polkit.wait()
+        output = waiter.communicate(timeout=harness.DEADLINE)[0]
+        assert waiter.returncode != 0, output
+        assert 'polkit gave no answer' in output or 'there is no polkit' in output, output
+        assert call(host, OWNER, path, VM, 'Kill')[0]
+    finally:
+        polkit.kill()
+        polkit.wait()
+
+
+if __name__ == '__main__':
+    sys.exit(Suite().run(sys.modules[__name__]))
