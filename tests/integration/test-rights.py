@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Who may do what: owners, root, others by polkit or, without it, by group."""
+"""Who may do what: owners, root, others by polkit or, without it, by group; and the bus policy."""
 import os
 import pwd
 import signal
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
@@ -137,6 +138,64 @@ def test_polkit_that_vanishes_while_it_is_asked_grants_nothing(host):
     finally:
         polkit.kill()
         polkit.wait()
+
+
+def policy_members():
+    """The (interface, member) pairs of the bus policy for everybody."""
+    root = ElementTree.parse(f'{SOURCE}/policy/org.virtualizationd1.conf').getroot()
+    default = [policy for policy in root if policy.get('context') == 'default']
+    assert len(default) == 1, default
+    allowed = set()
+    for rule in default[0]:
+        if rule.tag == 'deny':
+            continue
+        assert set(rule.keys()) == {'send_destination', 'send_interface', 'send_member'}, rule.attrib
+        allowed.add((rule.get('send_interface'), rule.get('send_member')))
+    return allowed
+
+
+@with_host
+def test_bus_policy_lists_what_there_is_and_nothing_else(host):
+    path, output = create(host, 'root', 'a')
+    assert path, output
+    there = {('org.freedesktop.DBus.Peer', 'Ping'), ('org.freedesktop.DBus.Peer', 'GetMachineId')}
+    for at in (ROOT, path):
+        xml = host.bus.call_blocking(NAME, at, 'org.freedesktop.DBus.Introspectable', 'Introspect',
+                                     '', ())
+        for interface in ElementTree.fromstring(xml).iter('interface'):
+            there |= {(interface.get('name'), method.get('name'))
+                      for method in interface.iter('method')}
+    allowed = policy_members()
+    assert there == allowed, (there - allowed, allowed - there)
+
+
+def test_bus_policy_serves_on_a_real_bus(suite):
+    permissive = harness.BUS_CONFIG
+    harness.BUS_CONFIG = permissive.replace('<allow own="*"/>', '<deny own="*"/>').replace(
+        '<allow send_destination="*"/>', '<deny send_type="method_call"/>'
+        '<allow send_type="signal"/><allow send_requested_reply="true" send_type="method_return"/>'
+        '<allow send_requested_reply="true" send_type="error"/>'
+        '<allow send_destination="org.freedesktop.DBus"/>').replace(
+            '  <limit', f'  <include>{SOURCE}/policy/org.virtualizationd1.conf</include>\n  <limit')
+    try:
+        with_host(check_bus_policy)(suite)
+    finally:
+        harness.BUS_CONFIG = permissive
+
+
+def check_bus_policy(host):
+    path, output = create(host, 'root', 'a')
+    assert path, output
+    path, output = create(host, OWNER, 'b', group=pwd.getpwnam('virtualizationd').pw_gid)
+    assert path, output
+    for user in ('root', OWNER, STRANGER):
+        done, output = call(host, user, ROOT, MANAGER, 'ListVms', 'true')
+        assert done and path in output, output
+        done, output = call(host, user, ROOT, MANAGER, 'NoSuchMethod')
+        assert not done and 'AccessDenied' in output, output
+    done, output = call(host, STRANGER, path, VM, 'Kill')
+    assert not done and 'manage-others' in output, output
+    assert call(host, OWNER, path, VM, 'Kill')[0]
 
 
 if __name__ == '__main__':
