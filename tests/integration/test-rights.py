@@ -140,6 +140,58 @@ def test_polkit_that_vanishes_while_it_is_asked_grants_nothing(host):
         polkit.wait()
 
 
+def calls_of(path):
+    """Every method there is, with arguments that a stranger might give."""
+    values = {'s': 'x', 'b': 'true', 't': '1', 'u': '5000', 'h': '0', 'a{sh}': '{}', 'a{sv}': '{}'}
+    for at, interface in ((ROOT, MANAGER), (path, VM)):
+        xml = ElementTree.parse(f'{SOURCE}/dbus/{interface}.xml')
+        for method in xml.iter('method'):
+            yield at, interface, method.get('name'), [
+                values[argument.get('type')] for argument in method.iter('arg')
+                if argument.get('direction') == 'in']
+
+
+@with_host
+def test_a_stranger_hears_and_reads_what_is_public_only(host):
+    entry = pwd.getpwnam(STRANGER)
+    heard_path = f'{host.directory}/heard'
+    with open(heard_path, 'wb') as heard_file:
+        listener = subprocess.Popen(
+            ['setpriv', f'--reuid={entry.pw_uid}', f'--regid={entry.pw_gid}', '--clear-groups',
+             'gdbus', 'monitor', f'--address={host.address}', f'--dest={NAME}'],
+            stdin=subprocess.DEVNULL, stdout=heard_file, stderr=heard_file)
+
+    def heard():
+        with open(heard_path, encoding='utf-8', errors='replace') as file:
+            return file.read()
+    try:
+        wait_until(lambda: 'is owned by' in heard(), 'the listener')
+        vm = host.create(*host.config(host.payload('probe'),
+                                      'probe=wait ignore_loglevel marker-of-the-owner'))
+        vm.start()
+        vm.wait_for('PayloadReady')
+        refused = []
+        for living in (True, False):
+            if not living:
+                vm.methods.Kill()
+                wait_until(lambda: b'marker-of-the-owner' in vm.output['console-out'], 'console')
+                assert 'marker-of-the-owner' in vm.methods.GetConfig()
+                vm.death()
+            for at, interface, method, arguments in calls_of(vm.path):
+                done, output = call(host, STRANGER, at, interface, method, *arguments)
+                assert 'marker-of-the-owner' not in output, (method, output)
+                if not done and 'AccessDenied' in output:
+                    refused.append(method)
+        assert {'GetConfig', 'GetDeathRecord', 'Kill', 'Start', 'Stop'} <= set(refused), refused
+        # Whatever state it is in, a stranger is told the same.
+        assert refused[:len(refused) // 2] == refused[len(refused) // 2:], refused
+        wait_until(lambda: '.Died' in heard(), 'the listener to hear of the death')
+        assert 'PayloadReady' in heard() and 'marker-of-the-owner' not in heard(), heard()
+    finally:
+        listener.kill()
+        listener.wait()
+
+
 def policy_members():
     """The (interface, member) pairs of the bus policy for everybody."""
     root = ElementTree.parse(f'{SOURCE}/policy/org.virtualizationd1.conf').getroot()
