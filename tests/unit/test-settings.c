@@ -28,7 +28,7 @@ static void empty_file_leaves_the_defaults(void **state)
 
         assert_int_equal(load(texts[i], &settings, NULL), 0);
         assert_string_equal(settings.user, "virtualizationd");
-    assert_string_equal(settings.group, "virtualizationd");
+        assert_string_equal(settings.group, "virtualizationd");
         assert_int_equal(settings.death_record_sec, 300);
         assert_int_equal(settings.vms_max, 256);
         settings_deinit(&settings);
