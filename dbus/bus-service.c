@@ -23,6 +23,7 @@
 #define CALLS_WAITING_MAX        64 /* of one connection, while its credentials are asked for */
 #define CALLS_WAITING_TOTAL_MAX  512
 #define MESSAGE_BODY_MAX         (1U << 20) /* bytes; a configuration is the largest thing */
+#define RECONNECT_USEC           (250 * UINT64_C(1000))
 #define PEERS_CHECK_USEC         (30 * UINT64_C(1000000))
 
 #define NAME_LOST_MATCH                                                  \
@@ -56,6 +57,7 @@ struct BusCall {
     char *path; /* of the object that is called: it may go while the call waits */
     const BusMethod *method;
     Credentials *credentials;
+    unsigned generation; /* of the connection that it came by */
     bool replied;
 };
 
@@ -73,8 +75,14 @@ struct BusService {
     BusLoop *loop;
     const BusServiceHandlers *handlers;
     void *userdata;
-    bool has_filter;
     sd_event_source *peers_check;
+    sd_event *event;
+    int64_t priority;
+    char *bus;  /* address, or which */
+    char *name; /* NULL until it is asked for */
+    bool is_connected;
+    unsigned generation; /* counts connections */
+    sd_event_source *reconnect;
     unsigned n_waiting; /* calls of all peers */
     BusObject *manager;
     LIST_HEAD(, BusObject) objects;
@@ -132,7 +140,8 @@ static void send_message(BusService *service, DBusMessage *message)
 {
     if (!message)
         return;
-    if (!dbus_connection_send(service->connection, message, NULL))
+    /* libdbus would keep it in the queue of a connection that has none to send it to. */
+    if (service->is_connected && !dbus_connection_send(service->connection, message, NULL))
         log_warning("no memory to send a bus message");
     dbus_message_unref(message);
 }
@@ -148,6 +157,16 @@ static void send_reply(BusService *service, DBusMessage *call, DBusMessage *repl
     send_message(service, reply);
 }
 
+/* Unique names of another bus may be the same: a reply goes where its call came from, or nowhere.
+ */
+static void call_send(BusCall *call, DBusMessage *reply)
+{
+    if (call->generation == call->service->generation)
+        send_reply(call->service, call->message, reply);
+    else if (reply)
+        dbus_message_unref(reply);
+}
+
 DBusMessage *bus_call_new_reply(BusCall *call)
 {
     return dbus_message_new_method_return(call->message);
@@ -158,7 +177,7 @@ void bus_call_send(BusCall *call, DBusMessage *reply)
     assert(!call->replied);
     assert(!reply || dbus_message_has_signature(reply, call->method->out));
     call->replied = true;
-    send_reply(call->service, call->message, reply);
+    call_send(call, reply);
 }
 
 void bus_call_reply(BusCall *call, int first_type, ...)
@@ -179,9 +198,8 @@ void bus_call_reply_error(BusCall *call, const Error *error)
 {
     assert(!call->replied);
     call->replied = true;
-    send_reply(call->service, call->message,
-               dbus_message_new_error(call->message, error_kind_to_bus_name(error->kind),
-                                      error_get_message(error)));
+    call_send(call, dbus_message_new_error(call->message, error_kind_to_bus_name(error->kind),
+                                           error_get_message(error)));
 }
 
 static BusObject *find_object(BusService *service, const char *path)
@@ -525,6 +543,17 @@ static int on_peers_check(sd_event_source *source, uint64_t usec, void *userdata
     return 0;
 }
 
+/* Inside libdbus: all else follows from the loop. Calls under way are answered no more. */
+static void on_disconnected(BusService *service)
+{
+    log_warning("the bus is gone: waiting for it");
+    service->is_connected = false;
+    service->handlers->disconnected(service->userdata);
+    service->generation++;
+    (void)sd_event_source_set_time_relative(service->reconnect, 0);
+    (void)sd_event_source_set_enabled(service->reconnect, SD_EVENT_ONESHOT);
+}
+
 static DBusHandlerResult on_message(DBusConnection *connection,
                                     DBusMessage *message,
                                     void *userdata)
@@ -536,7 +565,7 @@ static DBusHandlerResult on_message(DBusConnection *connection,
         dbus_message_has_sender(message, DBUS_SERVICE_DBUS))
         on_name_lost(service, message);
     else if (dbus_message_is_signal(message, DBUS_INTERFACE_LOCAL, "Disconnected"))
-        service->handlers->disconnected(service->userdata);
+        on_disconnected(service);
     return DBUS_HANDLER_RESULT_NOT_YET_HANDLED;
 }
 
@@ -842,6 +871,7 @@ static DBusMessage *dispatch_own(BusObject *object, DBusMessage *message, bool *
     call->message = dbus_message_ref(message);
     call->path = path;
     call->method = method;
+    call->generation = object->service->generation;
     *ret_deferred = true;
     call_dispatch(call);
     return NULL;
@@ -894,6 +924,8 @@ static DBusHandlerResult on_call(DBusConnection *connection, DBusMessage *messag
 
 /* --- objects --- */
 
+static const DBusObjectPathVTable object_vtable = { .message_function = on_call };
+
 int bus_object_new(BusService *service,
                    const char *path,
                    const BusInterface *interface,
@@ -902,7 +934,6 @@ int bus_object_new(BusService *service,
                    BusObject **ret_object,
                    Error *error)
 {
-    static const DBusObjectPathVTable vtable = { .message_function = on_call };
     BusObject *created = calloc(1, sizeof(*created));
     if (!created)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
@@ -911,8 +942,8 @@ int bus_object_new(BusService *service,
     created->path = strdup(path);
     created->interface = interface;
     created->object = object;
-    if (!created->path || !dbus_connection_try_register_object_path(service->connection, path,
-                                                                    &vtable, created, NULL)) {
+    if (!created->path || !dbus_connection_try_register_object_path(
+                              service->connection, path, &object_vtable, created, NULL)) {
         free(created->path);
         free(created);
         return error_set(error, ERROR_NO_MEMORY, "cannot register the bus object %s", path);
@@ -1022,38 +1053,135 @@ static int set_bus_error(Error *error, const char *what, DBusError *bus_error)
     return r;
 }
 
-static int connect_bus(BusService *service, const char *bus, Error *error)
+static void close_connection(BusService *service, DBusConnection *connection)
+{
+    dbus_connection_remove_filter(connection, on_message, service);
+    dbus_connection_close(connection);
+    dbus_connection_unref(connection);
+}
+
+static int open_connection(const char *bus, DBusConnection **ret_connection, Error *error)
 {
     DBusError bus_error = DBUS_ERROR_INIT;
+    DBusConnection *connection;
 
     if (strcmp(bus, "system") == 0)
-        service->connection = dbus_bus_get_private(DBUS_BUS_SYSTEM, &bus_error);
+        connection = dbus_bus_get_private(DBUS_BUS_SYSTEM, &bus_error);
     else if (strcmp(bus, "session") == 0)
-        service->connection = dbus_bus_get_private(DBUS_BUS_SESSION, &bus_error);
+        connection = dbus_bus_get_private(DBUS_BUS_SESSION, &bus_error);
     else
-        service->connection = dbus_connection_open_private(bus, &bus_error);
-    if (!service->connection)
+        connection = dbus_connection_open_private(bus, &bus_error);
+    if (!connection)
         return set_bus_error(error, bus, &bus_error);
+    dbus_connection_set_exit_on_disconnect(connection, FALSE);
+    *ret_connection = connection;
+    return 0;
+}
 
-    dbus_connection_set_exit_on_disconnect(service->connection, FALSE);
+static int set_up_connection(BusService *service, DBusConnection *connection, Error *error)
+{
+    DBusError bus_error = DBUS_ERROR_INIT;
+    BusObject *object;
+
     /* libdbus stops reading when what it has received and we still hold passes a limit: then a
      * caller could keep the answer about its credentials from us, which its calls wait for. What
      * waits is bounded by number and size here. */
-    dbus_connection_set_max_received_size(service->connection, LONG_MAX);
-    dbus_connection_set_max_received_unix_fds(service->connection, LONG_MAX);
-    if (!dbus_bus_register(service->connection, &bus_error))
-        return set_bus_error(error, bus, &bus_error);
-
-    service->guid = dbus_connection_get_server_id(service->connection);
-    if (!service->guid)
+    dbus_connection_set_max_received_size(connection, LONG_MAX);
+    dbus_connection_set_max_received_unix_fds(connection, LONG_MAX);
+    if (!dbus_connection_add_filter(connection, on_message, service, NULL))
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-
-    dbus_bus_add_match(service->connection, NAME_LOST_MATCH, &bus_error);
+    if (!dbus_bus_register(connection, &bus_error))
+        return set_bus_error(error, service->bus, &bus_error);
+    dbus_bus_add_match(connection, NAME_LOST_MATCH, &bus_error);
     if (dbus_error_is_set(&bus_error))
         return set_bus_error(error, "cannot watch bus names", &bus_error);
-    if (!dbus_connection_add_filter(service->connection, on_message, service, NULL))
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    service->has_filter = true;
+    LIST_FOREACH(object, &service->objects, link)
+    {
+        if (!dbus_connection_try_register_object_path(connection, object->path, &object_vtable,
+                                                      object, NULL))
+            return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    }
+    return 0;
+}
+
+/* Replaces the connection that there is, if there is one, once the new one stands. */
+static int connect_bus(BusService *service, Error *error)
+{
+    DBusConnection *connection;
+    char *guid = NULL;
+    BusLoop *loop;
+
+    int r = open_connection(service->bus, &connection, error);
+    if (r < 0)
+        return r;
+    r = set_up_connection(service, connection, error);
+    if (r >= 0) {
+        guid = dbus_connection_get_server_id(connection);
+        if (!guid)
+            r = error_set(error, ERROR_NO_MEMORY, "out of memory");
+    }
+    if (r >= 0) {
+        r = bus_loop_new(service->event, connection, service->priority, &loop);
+        if (r < 0)
+            r = error_set_errno(error, ERROR_FAILED, r, "cannot attach the bus to the event loop");
+    }
+    if (r < 0) {
+        dbus_free(guid);
+        close_connection(service, connection);
+        return r;
+    }
+
+    dbus_free(service->guid);
+    service->guid = guid;
+    bus_loop_free(service->loop);
+    if (service->connection)
+        close_connection(service, service->connection);
+    service->loop = loop;
+    service->connection = connection;
+    service->is_connected = true;
+    return 0;
+}
+
+static int take_name(BusService *service, Error *error)
+{
+    DBusError bus_error = DBUS_ERROR_INIT;
+    int r = dbus_bus_request_name(service->connection, service->name, DBUS_NAME_FLAG_DO_NOT_QUEUE,
+                                  &bus_error);
+
+    if (r < 0)
+        return set_bus_error(error, service->name, &bus_error);
+    if (r != DBUS_REQUEST_NAME_REPLY_PRIMARY_OWNER)
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "the bus name %s is taken: is another virtualizationd running?",
+                         service->name);
+    return 0;
+}
+
+/* From the loop, never from within libdbus: connections come and go here. Connecting waits for the
+ * bus as it does at the start, which nobody can call us by meanwhile. */
+static int on_reconnect(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    BusService *service = userdata;
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+
+    (void)usec;
+    while (!LIST_EMPTY(&service->peers))
+        peer_is_gone(LIST_FIRST(&service->peers));
+    int r = connect_bus(service, &error);
+    if (r < 0) {
+        log_debug("%s", error_get_message(&error));
+        (void)sd_event_source_set_time_relative(source, RECONNECT_USEC);
+        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        return 0;
+    }
+    if (service->name && take_name(service, &error) < 0) {
+        /* A bus that goes again meanwhile says so by the message Disconnected. */
+        if (dbus_connection_get_is_connected(service->connection))
+            service->handlers->lost(service->userdata, &error);
+        return 0;
+    }
+    log_info("the bus is there again");
+    service->handlers->reconnected(service->userdata);
     return 0;
 }
 
@@ -1071,18 +1199,26 @@ int bus_service_new(sd_event *event,
 
     service->handlers = handlers;
     service->userdata = userdata;
+    service->event = event;
+    service->priority = priority;
     LIST_INIT(&service->objects);
     LIST_INIT(&service->peers);
+    service->bus = strdup(bus);
+    if (!service->bus)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
 
-    int r = connect_bus(service, bus, error);
-    if (r < 0)
-        return r;
-    r = bus_loop_new(event, service->connection, priority, &service->loop);
-    if (r >= 0)
-        r = sd_event_add_time_relative(event, &service->peers_check, CLOCK_MONOTONIC,
+    int r = sd_event_add_time_relative(event, &service->peers_check, CLOCK_MONOTONIC,
                                        PEERS_CHECK_USEC, 0, on_peers_check, service);
+    if (r >= 0)
+        r = sd_event_add_time_relative(event, &service->reconnect, CLOCK_MONOTONIC, 0, 0,
+                                       on_reconnect, service);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot attach the bus to the event loop");
+    (void)sd_event_source_set_description(service->reconnect, "bus-reconnect");
+    (void)sd_event_source_set_enabled(service->reconnect, SD_EVENT_OFF);
+    r = connect_bus(service, error);
+    if (r < 0)
+        return r;
 
     *ret_service = TAKE_PTR(service);
     return 0;
@@ -1097,30 +1233,23 @@ BusService *bus_service_free(BusService *service)
     while (!LIST_EMPTY(&service->peers))
         peer_free(LIST_FIRST(&service->peers));
     sd_event_source_disable_unref(service->peers_check);
+    sd_event_source_disable_unref(service->reconnect);
     bus_loop_free(service->loop);
-    if (service->connection) {
-        if (service->has_filter)
-            dbus_connection_remove_filter(service->connection, on_message, service);
-        dbus_connection_close(service->connection);
-        dbus_connection_unref(service->connection);
-    }
+    if (service->connection)
+        close_connection(service, service->connection);
     dbus_free(service->guid);
+    free(service->bus);
+    free(service->name);
     free(service);
     return NULL;
 }
 
 int bus_service_request_name(BusService *service, const char *name, Error *error)
 {
-    DBusError bus_error = DBUS_ERROR_INIT;
-    int r =
-        dbus_bus_request_name(service->connection, name, DBUS_NAME_FLAG_DO_NOT_QUEUE, &bus_error);
-
-    if (r < 0)
-        return set_bus_error(error, name, &bus_error);
-    if (r != DBUS_REQUEST_NAME_REPLY_PRIMARY_OWNER)
-        return error_set(error, ERROR_UNAVAILABLE,
-                         "the bus name %s is taken: is another virtualizationd running?", name);
-    return 0;
+    service->name = strdup(name);
+    if (!service->name)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    return take_name(service, error);
 }
 
 DBusConnection *bus_service_get_connection(BusService *service)
@@ -1145,7 +1274,7 @@ int bus_service_watch_peer(BusService *service, const char *name, Error *error)
 
 bool bus_service_has_unsent(const BusService *service)
 {
-    return dbus_connection_has_messages_to_send(service->connection);
+    return !service->is_connected || dbus_connection_has_messages_to_send(service->connection);
 }
 
 void bus_service_flush(BusService *service)

@@ -66,8 +66,12 @@ typedef struct BusInterface {
 typedef struct BusServiceHandlers {
     /* The connection with this unique name, which had called before, is gone. */
     void (*peer_gone)(void *userdata, const char *name);
-    /* The bus itself is gone. */
+    /* The bus is gone, and is waited for. What is sent meanwhile reaches nobody. */
     void (*disconnected)(void *userdata);
+    /* It is there again: same objects, same name. Peers of the old one are gone, as told before. */
+    void (*reconnected)(void *userdata);
+    /* There is a bus again, but not for us: somebody else has the name. */
+    void (*lost)(void *userdata, const Error *error);
 } BusServiceHandlers;
 
 /* Connects to @bus, which is "system", "session" or an address, and attaches to @event. Blocks: for
@@ -82,7 +86,8 @@ int bus_service_new(sd_event *event,
 BusService *bus_service_free(BusService *service);
 DEFINE_CLEANUP(BusService, bus_service_free);
 
-/* Takes @name and blocks until the bus has answered: objects are registered before. */
+/* Takes @name and blocks until the bus has answered: objects are registered before. A bus that goes
+ * is waited for, and the name taken anew. */
 int bus_service_request_name(BusService *service, const char *name, Error *error);
 
 /* For bus-query.c. */

@@ -61,17 +61,43 @@ static void on_peer_gone(void *userdata, const char *name)
     }
 }
 
+static void on_bus_lost(void *userdata, const Error *error)
+{
+    Daemon *daemon = userdata;
+
+    log_error("%s", error_get_message(error));
+    (void)sd_event_exit(daemon->event, EXIT_FAILURE);
+}
+
+/* From here on signals reach those who wait for them; what has happened before comes first. */
+static void announce_all(Daemon *daemon)
+{
+    Vm *vm;
+
+    daemon->is_on_bus = true;
+    LIST_FOREACH(vm, &daemon->vms, link)
+    {
+        vm_announce(vm);
+    }
+}
+
 static void on_disconnected(void *userdata)
 {
     Daemon *daemon = userdata;
 
-    log_error("the bus is gone");
-    (void)sd_event_exit(daemon->event, EXIT_FAILURE);
+    daemon->is_on_bus = false;
+}
+
+static void on_reconnected(void *userdata)
+{
+    announce_all(userdata);
 }
 
 static const BusServiceHandlers bus_handlers = {
     .peer_gone = on_peer_gone,
     .disconnected = on_disconnected,
+    .reconnected = on_reconnected,
+    .lost = on_bus_lost,
 };
 
 static void measure_host(Daemon *daemon)
@@ -260,18 +286,6 @@ static int set_up_loop(Daemon *daemon)
     if (r < 0)
         return r;
     return sd_event_set_watchdog(daemon->event, true);
-}
-
-/* From here on signals reach those who wait for them; what has happened before comes first. */
-static void announce_all(Daemon *daemon)
-{
-    Vm *vm;
-
-    daemon->is_on_bus = true;
-    LIST_FOREACH(vm, &daemon->vms, link)
-    {
-        vm_announce(vm);
-    }
 }
 
 static int set_up(Daemon *daemon, Error *error)

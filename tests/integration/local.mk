@@ -2,6 +2,7 @@
 integration_tests = \
 	%D%/test-apk.py \
 	%D%/test-bad-input.py \
+	%D%/test-bus-restart.py \
 	%D%/test-clients.py \
 	%D%/test-composite-disk.py \
 	%D%/test-crash.py \
