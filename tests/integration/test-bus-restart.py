@@ -67,16 +67,13 @@ def test_fifty_rounds_take_no_memory(host):
     host.bus.set_exit_on_disconnect(False)
     seen = []
     for _ in range(ROUNDS):
-        host.create(*host.config())
+        host.manager().GetCapabilities()
         restart_bus(host)
         await_service(host)
-        assert 'dead' in states(host).values()
-        for path in [vm[0] for vm in host.manager().ListVms(False)]:
-            raise AssertionError(f'{path} is alive without its client')
         seen.append(memory(host))
-    assert seen[-1][1] == seen[5][1], seen
-    # Fifty dead VMs keep their records, some KiB each.
-    assert seen[-1][0] - seen[5][0] < 1024, seen
+    assert seen[-1][1] == seen[9][1], seen
+    # KiB, less than a connection a round; the sanitizers keep what is freed.
+    assert Suite().sanitized or seen[-1][0] - seen[9][0] < 64, seen
 
 
 def test_a_name_that_somebody_else_takes_ends_the_daemon(suite):
