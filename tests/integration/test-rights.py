@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ElementTree
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
+import dbus  # noqa: E402
 import harness  # noqa: E402
 from harness import (MANAGER, NAME, ROOT, Suite, VM, wait_until, with_host)  # noqa: E402
 
@@ -142,7 +143,8 @@ def test_polkit_that_vanishes_while_it_is_asked_grants_nothing(host):
 
 def calls_of(path):
     """Every method there is, with arguments that a stranger might give."""
-    values = {'s': 'x', 'b': 'true', 't': '1', 'u': '5000', 'h': '0', 'a{sh}': '{}', 'a{sv}': '{}'}
+    values = {'s': 'x', 'b': 'true', 't': '1', 'u': '5000', 'h': '0', 'a{sh}': '{}', 'a{sv}': '{}',
+              'a{st}': '{}'}
     for at, interface in ((ROOT, MANAGER), (path, VM)):
         xml = ElementTree.parse(f'{SOURCE}/dbus/{interface}.xml')
         for method in xml.iter('method'):
@@ -173,13 +175,16 @@ def test_a_stranger_hears_and_reads_what_is_public_only(host):
         refused = []
         for living in (True, False):
             if not living:
-                vm.methods.Kill()
+                vm.methods.Stop()  # of which the guest has something to say
                 wait_until(lambda: b'marker-of-the-owner' in vm.output['console-out'], 'console')
                 assert 'marker-of-the-owner' in vm.methods.GetConfig()
                 vm.death()
+                events = host.manager().GetEvents(dbus.Dictionary({}, signature='st'))
+                assert [True for *_, details in events if details.get('text')], events
             for at, interface, method, arguments in calls_of(vm.path):
                 done, output = call(host, STRANGER, at, interface, method, *arguments)
                 assert 'marker-of-the-owner' not in output, (method, output)
+                assert "'text'" not in output, (method, output)
                 if not done and 'AccessDenied' in output:
                     refused.append(method)
         assert {'GetConfig', 'GetDeathRecord', 'Kill', 'Start', 'Stop'} <= set(refused), refused
