@@ -17,6 +17,7 @@ libvirtualizationd_a_SOURCES = \
 	%D%/vm-follow.c %D%/vm-follow.h \
 	%D%/vm-record.c %D%/vm-record.h \
 	%D%/vm-request.c \
+	%D%/vm-channel.c %D%/vm-channel.h \
 	%D%/vm-config.c %D%/vm-config.h \
 	%D%/vm-files.c %D%/vm-files.h \
 	%D%/vm-interface.c \

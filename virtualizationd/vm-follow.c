@@ -25,16 +25,9 @@
 void vm_answer_waiting(Vm *vm, ErrorKind kind, const char *sentence)
 {
     _cleanup_(error_clear) Error error = ERROR_INIT;
-    VmConnect *connect;
 
     (void)error_set(&error, kind, "%s", sentence);
-    while ((connect = LIST_FIRST(&vm->connects))) {
-        LIST_REMOVE(connect, link);
-        bus_call_reply_error(connect->call, &error);
-        bus_call_unref(connect->call);
-        (void)fd_close(connect->client_fd);
-        free(connect);
-    }
+    vm_channel_refuse_all(vm, &error);
     if (vm->start_call) {
         BusCall *call = TAKE_PTR(vm->start_call);
 
@@ -252,33 +245,6 @@ static void on_refused(Vm *vm, ErrorKind kind, const char *sentence)
     vm_conclude(vm, &record, vm->last_event + 1);
 }
 
-static void on_connected(Vm *vm, uint32_t id, uint32_t error_number)
-{
-    _cleanup_(error_clear) Error error = ERROR_INIT;
-    VmConnect *connect;
-
-    LIST_FOREACH(connect, &vm->connects, link)
-    {
-        if (connect->id == id)
-            break;
-    }
-    if (!connect)
-        return;
-
-    LIST_REMOVE(connect, link);
-    if (error_number == 0) {
-        bus_call_reply(connect->call, DBUS_TYPE_UNIX_FD, &connect->client_fd, DBUS_TYPE_INVALID);
-    } else {
-        (void)error_set(
-            &error, error_number == ETIMEDOUT ? ERROR_TIMED_OUT : ERROR_CONNECTION_REFUSED,
-            "the guest does not take the connection: %s", strerror((int)(error_number & 0xfff)));
-        bus_call_reply_error(connect->call, &error);
-    }
-    bus_call_unref(connect->call);
-    (void)fd_close(connect->client_fd);
-    free(connect);
-}
-
 /* --- a supervisor that an earlier daemon has left --- */
 
 static void adoption_done(Vm *vm)
@@ -297,6 +263,7 @@ static void adoption_done(Vm *vm)
 
 static void on_hello(Vm *vm, uint32_t version)
 {
+    const SupervisorMessage adopt = { .type = SUPERVISOR_ADOPT };
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
     if (version != SUPERVISOR_PROTOCOL_VERSION) {
@@ -310,7 +277,7 @@ static void on_hello(Vm *vm, uint32_t version)
         return;
     }
     vm->adoption = ADOPTION_STATE;
-    if (vm_send(vm, SUPERVISOR_ADOPT, 0, 0, -EBADF, &error) < 0)
+    if (vm_send(vm, &adopt, -EBADF, &error) < 0)
         vm_lose_supervisor(vm, error_get_message(&error));
 }
 
@@ -381,7 +348,7 @@ static void on_news(Vm *vm, const SupervisorMessage *message)
         vm_apply(vm, message);
         break;
     case SUPERVISOR_CONNECTED:
-        on_connected(vm, message->id, message->value);
+        vm_channel_answer(vm, message->id, message->value);
         break;
     case SUPERVISOR_DIED:
         vm_conclude(vm, &message->record, message->event_number);
@@ -468,13 +435,12 @@ static int refuse_to_send(const Vm *vm, Error *error)
                      "the supervisor of VM '%s' has not answered this daemon yet", vm->name);
 }
 
-int vm_send(Vm *vm, SupervisorMessageType type, uint32_t id, uint32_t value, int fd, Error *error)
+int vm_send(Vm *vm, const SupervisorMessage *message, int fd, Error *error)
 {
-    const SupervisorMessage message = { .type = type, .id = id, .value = value };
     uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
-    size_t size = supervisor_message_encode(&message, bytes);
+    size_t size = supervisor_message_encode(message, bytes);
 
-    if (vm->adoption != ADOPTION_NONE && type != SUPERVISOR_ADOPT)
+    if (vm->adoption != ADOPTION_NONE && message->type != SUPERVISOR_ADOPT)
         return refuse_to_send(vm, error);
     int r = fd_message_send(vm->connection, bytes, size, &fd, fd >= 0 ? 1 : 0);
     if (r < 0)

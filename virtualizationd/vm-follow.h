@@ -9,7 +9,7 @@
 int vm_follow(Vm *vm, int connection);
 
 /* Sends a request to the supervisor, with @fd if it is not negative. */
-int vm_send(Vm *vm, SupervisorMessageType type, uint32_t id, uint32_t value, int fd, Error *error);
+int vm_send(Vm *vm, const SupervisorMessage *message, int fd, Error *error);
 
 /* The VM has died, as @record says. */
 void vm_conclude(Vm *vm, const DeathRecord *record, uint64_t event_number);

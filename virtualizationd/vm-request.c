@@ -15,13 +15,18 @@
 #include "virtualizationd/vm-launch.h"
 
 #define STOP_TIMEOUT_MS 10000
-#define VSOCK_PORT_MIN  1024U /* as AVF: what is below is the guest system's own */
-#define CONNECTS_MAX    16
 
-static int refuse_state(const Vm *vm, const char *what, Error *error)
+int vm_refuse_state(const Vm *vm, const char *what, Error *error)
 {
     return error_set(error, ERROR_INVALID_STATE, "VM '%s' cannot be %s: it is in the state '%s'",
                      vm->name, what, vm_state_to_string(vm->state));
+}
+
+static int vm_send_value(Vm *vm, SupervisorMessageType type, uint32_t value, Error *error)
+{
+    const SupervisorMessage message = { .type = type, .value = value };
+
+    return vm_send(vm, &message, -EBADF, error);
 }
 
 /* Writes down what the next daemon will need. */
@@ -106,7 +111,7 @@ int vm_start(Vm *vm, BusCall *call, bool is_new, Error *error)
     int connection = -EBADF;
 
     if (vm->state != VM_NOT_STARTED)
-        return refuse_state(vm, "started", error);
+        return vm_refuse_state(vm, "started", error);
     if (vm->connection >= 0)
         return error_set(error, ERROR_INVALID_STATE, "VM '%s' is being started already", vm->name);
     const char *missing = vm_files_find_missing(&vm->files);
@@ -142,7 +147,7 @@ int vm_kill(Vm *vm, DeathInitiator initiator, Error *error)
                                  .died_usec = realtime_usec() };
 
     if (vm->state == VM_DEAD)
-        return refuse_state(vm, "killed", error);
+        return vm_refuse_state(vm, "killed", error);
     if (vm->adoption == ADOPTION_REFUSED) {
         vm_directory_end(vm->daemon->vms_fd, vm->id); /* what it speaks does not matter */
         vm->adoption = ADOPTION_NONE;
@@ -150,7 +155,7 @@ int vm_kill(Vm *vm, DeathInitiator initiator, Error *error)
         vm->end_wanted = initiator;
         return 0;
     } else if (vm->connection >= 0) {
-        if (vm_send(vm, SUPERVISOR_KILL, 0, initiator, -EBADF, error) < 0) {
+        if (vm_send_value(vm, SUPERVISOR_KILL, initiator, error) < 0) {
             log_warning("VM %s: %s", vm->id, error_get_message(error));
             error_clear(error);
             vm_lose_supervisor(vm, "its supervisor does not listen");
@@ -164,68 +169,27 @@ int vm_kill(Vm *vm, DeathInitiator initiator, Error *error)
 int vm_stop(Vm *vm, Error *error)
 {
     if (vm->state == VM_DEAD)
-        return refuse_state(vm, "stopped", error);
+        return vm_refuse_state(vm, "stopped", error);
     if (vm->connection < 0)
         return vm_kill(vm, INITIATOR_CLIENT, error);
-    return vm_send(vm, SUPERVISOR_STOP, 0, STOP_TIMEOUT_MS, -EBADF, error);
+    return vm_send_value(vm, SUPERVISOR_STOP, STOP_TIMEOUT_MS, error);
 }
 
-static bool is_running(const Vm *vm)
+bool vm_is_running(const Vm *vm)
 {
     return vm->started_usec != 0 && vm->state != VM_DEAD;
 }
 
 int vm_suspend(Vm *vm, Error *error)
 {
-    if (!is_running(vm) || vm->state == VM_STOPPING || vm->state == VM_SUSPENDED)
-        return refuse_state(vm, "suspended", error);
-    return vm_send(vm, SUPERVISOR_SUSPEND, 0, 0, -EBADF, error);
+    if (!vm_is_running(vm) || vm->state == VM_STOPPING || vm->state == VM_SUSPENDED)
+        return vm_refuse_state(vm, "suspended", error);
+    return vm_send_value(vm, SUPERVISOR_SUSPEND, 0, error);
 }
 
 int vm_resume(Vm *vm, Error *error)
 {
     if (vm->state != VM_SUSPENDED)
-        return refuse_state(vm, "resumed", error);
-    return vm_send(vm, SUPERVISOR_RESUME, 0, 0, -EBADF, error);
-}
-
-int vm_connect_vsock(Vm *vm, uint32_t port, BusCall *call, Error *error)
-{
-    size_t n_connects = 0;
-    VmConnect *connect;
-    int pair[2];
-
-    if (port < VSOCK_PORT_MIN)
-        return error_set(error, ERROR_INVALID_ARGUMENT,
-                         "port %u is the guest system's own: use %u or above", port,
-                         VSOCK_PORT_MIN);
-    if (!is_running(vm) || vm->state == VM_SUSPENDED)
-        return refuse_state(vm, "connected to", error);
-    LIST_FOREACH(connect, &vm->connects, link)
-    {
-        n_connects++;
-    }
-    if (n_connects >= CONNECTS_MAX)
-        return error_set(error, ERROR_LIMITS_EXCEEDED,
-                         "%d connections to VM '%s' are on their way: wait for one", CONNECTS_MAX,
-                         vm->name);
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return error_set_errno(error, ERROR_FAILED, errno, "cannot make a stream");
-    _cleanup_close_ int client_fd = pair[0];
-    _cleanup_close_ int guest_fd = pair[1];
-    connect = calloc(1, sizeof(*connect));
-    if (!connect)
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    connect->id = ++vm->last_connect_id;
-    int r = vm_send(vm, SUPERVISOR_CONNECT, connect->id, port, guest_fd, error);
-    if (r < 0) {
-        free(connect);
-        return r;
-    }
-
-    connect->call = bus_call_ref(call);
-    connect->client_fd = take_fd(&client_fd);
-    LIST_INSERT_HEAD(&vm->connects, connect, link);
-    return 0;
+        return vm_refuse_state(vm, "resumed", error);
+    return vm_send_value(vm, SUPERVISOR_RESUME, 0, error);
 }

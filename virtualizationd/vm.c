@@ -171,7 +171,7 @@ static Vm *vm_alloc(Daemon *daemon)
     vm->state = VM_NOT_STARTED;
     vm->last_event = vm->announced = vm->acknowledged = CREATION_EVENT;
     vm->connection = -EBADF;
-    LIST_INIT(&vm->connects);
+    vm_channels_init(&vm->channels);
     return vm;
 }
 

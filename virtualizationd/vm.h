@@ -11,17 +11,10 @@
 #include "protocol/event-history.h"
 #include "protocol/supervisor-message.h"
 #include "virtualizationd/daemon.h"
+#include "virtualizationd/vm-channel.h"
 #include "virtualizationd/vm-config.h"
 #include "virtualizationd/vm-files.h"
 #include "virtualizationd/vm-record.h"
-
-/* A ConnectVsock that waits for the guest. */
-typedef struct VmConnect {
-    LIST_ENTRY(VmConnect) link;
-    uint32_t id;
-    BusCall *call;
-    int client_fd;
-} VmConnect;
 
 /* How far a daemon has got with the supervisor of a VM that it has found. */
 typedef enum VmAdoption {
@@ -69,8 +62,7 @@ struct Vm {
     DeathInitiator end_wanted; /* as soon as the supervisor can be told; 0: not */
     BusCall *start_call;       /* waits for that */
     bool is_new;               /* start_call is CreateVm: the VM goes with its failure */
-    LIST_HEAD(, VmConnect) connects;
-    uint32_t last_connect_id;
+    VmChannels channels;
 };
 
 /* What CreateVm was asked for. */
@@ -120,8 +112,11 @@ int vm_kill(Vm *vm, DeathInitiator initiator, Error *error);
 int vm_suspend(Vm *vm, Error *error);
 int vm_resume(Vm *vm, Error *error);
 
-/* Answers @call with a stream to the guest's port. */
-int vm_connect_vsock(Vm *vm, uint32_t port, BusCall *call, Error *error);
+/* Whether its vCPUs were released, and it is not dead. */
+bool vm_is_running(const Vm *vm);
+
+/* ERROR_INVALID_STATE: the VM cannot be @what. */
+int vm_refuse_state(const Vm *vm, const char *what, Error *error);
 
 /* The bus interface, and the reply of CreateVm. */
 extern const BusInterface vm_interface;

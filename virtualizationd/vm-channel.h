@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Streams between a client and its VM: the daemon makes a pair of sockets, sends one end down to
+ * the supervisor, and gives the client the other when the supervisor says that it is served. What
+ * waits for that answer stands in one table a VM, by id. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/error.h"
+#include "dbus/bus-service.h"
+#include "protocol/supervisor-message.h"
+
+typedef struct Vm Vm;
+
+/* A client's call that waits for the supervisor. */
+typedef struct VmChannel {
+    LIST_ENTRY(VmChannel) link;
+    uint32_t id;
+    SupervisorMessageType type;
+    BusCall *call;
+    int client_fd;
+} VmChannel;
+
+typedef struct VmChannels {
+    LIST_HEAD(, VmChannel) waiting;
+    uint32_t last_id;
+} VmChannels;
+
+void vm_channels_init(VmChannels *channels);
+
+/* Answers @call with a stream to the guest's port. */
+int vm_connect_vsock(Vm *vm, uint32_t port, BusCall *call, Error *error);
+
+/* The supervisor has answered the request @id: with 0 or an errno. */
+void vm_channel_answer(Vm *vm, uint32_t id, uint32_t error_number);
+
+/* Nobody will answer any more. */
+void vm_channel_refuse_all(Vm *vm, const Error *error);
