@@ -55,3 +55,15 @@ size_t byte_ring_copy_tail(const ByteRing *ring, char *destination, size_t capac
     memcpy(destination + first, ring->data, size - first);
     return size;
 }
+
+size_t byte_ring_get_chunk(const ByteRing *ring, size_t skip, const char **ret_bytes)
+{
+    size_t size = ring->total < ring->capacity ? (size_t)ring->total : ring->capacity;
+    if (!ring->data || skip >= size)
+        return 0;
+
+    size_t left = size - skip;
+    size_t start = (size_t)((ring->total - left) % ring->capacity);
+    *ret_bytes = ring->data + start;
+    return ring->capacity - start < left ? ring->capacity - start : left;
+}

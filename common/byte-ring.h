@@ -19,3 +19,7 @@ int byte_ring_write(ByteRing *ring, const void *bytes, size_t size);
 
 /* Copies the newest bytes, at most @capacity, oldest first. Returns how many. */
 size_t byte_ring_copy_tail(const ByteRing *ring, char *destination, size_t capacity);
+
+/* Lends what is kept in pieces, oldest first: the one that begins after @skip bytes. Returns its
+ * size, 0 at the end. */
+size_t byte_ring_get_chunk(const ByteRing *ring, size_t skip, const char **ret_bytes);

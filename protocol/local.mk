@@ -7,6 +7,7 @@ libprotocol_a_SOURCES = \
 	$(protocol_guest_sources) \
 	%D%/broker-message.c %D%/broker-message.h \
 	%D%/event-history.c %D%/event-history.h \
+	%D%/console.c %D%/console.h \
 	%D%/launch-spec.c %D%/launch-spec.h \
 	%D%/supervisor-message.c %D%/supervisor-message.h \
 	%D%/vm-state.c %D%/vm-state.h

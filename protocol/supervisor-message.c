@@ -7,6 +7,7 @@
 
 #include "common/bytes.h"
 #include "common/text.h"
+#include "protocol/console.h"
 
 static void put_i32(ByteWriter *writer, int32_t value)
 {
@@ -58,6 +59,8 @@ size_t supervisor_message_encode(const SupervisorMessage *message,
         byte_writer_put_le32(&writer, message->value);
         break;
     case SUPERVISOR_CONNECT:
+    case SUPERVISOR_OPEN_CONSOLE:
+    case SUPERVISOR_OPEN_LOG:
     case SUPERVISOR_CONNECTED:
         byte_writer_put_le32(&writer, message->id);
         byte_writer_put_le32(&writer, message->value);
@@ -227,6 +230,14 @@ static int get_body(ByteReader *reader, SupervisorMessage *message)
         if (byte_reader_get_le32(reader, &message->id) < 0)
             return -EBADMSG;
         return byte_reader_get_le32(reader, &message->value);
+    case SUPERVISOR_OPEN_CONSOLE:
+        if (byte_reader_get_le32(reader, &message->id) < 0)
+            return -EBADMSG;
+        return get_u32(reader, 0, CONSOLE_MODE_MAX - 1, &message->value);
+    case SUPERVISOR_OPEN_LOG:
+        if (byte_reader_get_le32(reader, &message->id) < 0)
+            return -EBADMSG;
+        return get_u32(reader, 0, LOG_KIND_MAX - 1, &message->value);
     case SUPERVISOR_INITIALIZE_PARTITION:
         if (byte_reader_get_le32(reader, &message->value) < 0)
             return -EBADMSG;

@@ -47,13 +47,17 @@ typedef enum SupervisorMessageType {
     SUPERVISOR_CREATE_IDSIG = 9,
     SUPERVISOR_ADOPT = 10,       /* after HELLO: what is the state, and what has happened? */
     SUPERVISOR_ACKNOWLEDGE = 11, /* clients know of everything up to @event_number */
+    /* Streams the console (@value: a ConsoleMode) or a log (@value: a LogKind) to the socket it
+     * carries: what is kept, then what comes. @id */
+    SUPERVISOR_OPEN_CONSOLE = 12,
+    SUPERVISOR_OPEN_LOG = 13,
     /* Up. */
     SUPERVISOR_ACCEPTED = 64,  /* the spec is good; events follow */
     SUPERVISOR_REFUSED = 65,   /* @error_kind and @text; nothing was started */
     SUPERVISOR_RUNNING = 66,   /* vCPUs were released, at @time_usec; @value: the VMM's pid */
     SUPERVISOR_EVENT = 67,     /* what happened to the VM, but for its death */
     SUPERVISOR_DIED = 68,      /* the death record; nothing follows */
-    SUPERVISOR_CONNECTED = 69, /* to CONNECT @id: @value is 0 or an errno */
+    SUPERVISOR_CONNECTED = 69, /* to what had @id: @value is 0 or an errno */
     SUPERVISOR_HELLO = 70,     /* @version, to whoever connects */
     /* To ADOPT: the state after the event @event_number, and the last number that was acknowledged.
      * Before the vCPUs were released, @value (the VMM's pid) and @time_usec (of that) are 0. The

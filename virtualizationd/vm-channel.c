@@ -80,13 +80,56 @@ int vm_connect_vsock(Vm *vm, uint32_t port, BusCall *call, Error *error)
     return channel_request(vm, SUPERVISOR_CONNECT, port, call, error);
 }
 
-static void set_refusal(const VmChannel *channel, uint32_t error_number, Error *error)
+/* Sent to a launcher that is still at work, the request waits until it is the supervisor. */
+static int check_has_output(const Vm *vm, Error *error)
 {
-    const char *text = strerror((int)(error_number & 0xfff));
+    if (vm->state == VM_DEAD)
+        return error_set(error, ERROR_INVALID_STATE,
+                         "VM '%s' is dead: GetDeathRecord has its last lines", vm->name);
+    if (vm->connection < 0)
+        return error_set(error, ERROR_INVALID_STATE, "VM '%s' has no output before Start",
+                         vm->name);
+    return 0;
+}
 
-    (void)channel;
-    (void)error_set(error, error_number == ETIMEDOUT ? ERROR_TIMED_OUT : ERROR_CONNECTION_REFUSED,
-                    "the guest does not take the connection: %s", text);
+int vm_open_console(Vm *vm, ConsoleMode mode, BusCall *call, Error *error)
+{
+    int r = check_has_output(vm, error);
+
+    return r < 0 ? r : channel_request(vm, SUPERVISOR_OPEN_CONSOLE, mode, call, error);
+}
+
+int vm_open_log(Vm *vm, LogKind kind, BusCall *call, Error *error)
+{
+    int r = check_has_output(vm, error);
+
+    return r < 0 ? r : channel_request(vm, SUPERVISOR_OPEN_LOG, kind, call, error);
+}
+
+/* What a supervisor answers is of its choice: any number gets a sentence. */
+static void set_refusal(const Vm *vm, const VmChannel *channel, uint32_t error_number, Error *error)
+{
+    int number = (int)(error_number & 0xfff);
+
+    if (channel->type == SUPERVISOR_CONNECT)
+        (void)error_set(error, number == ETIMEDOUT ? ERROR_TIMED_OUT : ERROR_CONNECTION_REFUSED,
+                        "the guest does not take the connection: %s", strerror(number));
+    else if (number == EBUSY)
+        (void)error_set(error, ERROR_INVALID_STATE,
+                        "the console of VM '%s' is taken, another client types there: open it "
+                        "'read-only', or with 'take-over' in that client's place",
+                        vm->name);
+    else if (number == EUSERS)
+        (void)error_set(error, ERROR_LIMITS_EXCEEDED,
+                        "%d clients read this of VM '%s', which is the limit: close one of them",
+                        CONSOLE_READERS_MAX, vm->name);
+    else if (number == ESHUTDOWN)
+        (void)error_set(error, ERROR_INVALID_STATE,
+                        "the output of VM '%s' has ended: GetDeathRecord has its last lines",
+                        vm->name);
+    else
+        (void)error_set(error, ERROR_FAILED, "the output of VM '%s' cannot be had: %s", vm->name,
+                        strerror(number));
 }
 
 void vm_channel_answer(Vm *vm, uint32_t id, uint32_t error_number)
@@ -105,7 +148,7 @@ void vm_channel_answer(Vm *vm, uint32_t id, uint32_t error_number)
     if (error_number == 0) {
         bus_call_reply(channel->call, DBUS_TYPE_UNIX_FD, &channel->client_fd, DBUS_TYPE_INVALID);
     } else {
-        set_refusal(channel, error_number, &error);
+        set_refusal(vm, channel, error_number, &error);
         bus_call_reply_error(channel->call, &error);
     }
     channel_free(channel);

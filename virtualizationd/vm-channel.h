@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 #include "dbus/bus-service.h"
+#include "protocol/console.h"
 #include "protocol/supervisor-message.h"
 
 typedef struct Vm Vm;
@@ -31,6 +32,10 @@ void vm_channels_init(VmChannels *channels);
 
 /* Answers @call with a stream to the guest's port. */
 int vm_connect_vsock(Vm *vm, uint32_t port, BusCall *call, Error *error);
+
+/* Answer @call with a stream of the console, or of a log. */
+int vm_open_console(Vm *vm, ConsoleMode mode, BusCall *call, Error *error);
+int vm_open_log(Vm *vm, LogKind kind, BusCall *call, Error *error);
 
 /* The supervisor has answered the request @id: with 0 or an errno. */
 void vm_channel_answer(Vm *vm, uint32_t id, uint32_t error_number);

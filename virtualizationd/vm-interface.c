@@ -82,6 +82,44 @@ static int on_connect_vsock(void *object, BusCall *call, Error *error)
     return vm_connect_vsock(object, port, call, error);
 }
 
+/* Reads the call's one argument, a string of the bus's, which lives as long as the call. */
+static int read_word(const BusCall *call, const char **ret_word, Error *error)
+{
+    if (!dbus_message_get_args(bus_call_get_message(call), NULL, DBUS_TYPE_STRING, ret_word,
+                               DBUS_TYPE_INVALID))
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    return 0;
+}
+
+static int on_open_console(void *object, BusCall *call, Error *error)
+{
+    ConsoleMode mode;
+    const char *word;
+
+    int r = read_word(call, &word, error);
+    if (r < 0)
+        return r;
+    if (console_mode_from_string(word, &mode) < 0)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "a console's mode is 'read-only', 'read-write' or 'take-over', not '%s'",
+                         word);
+    return vm_open_console(object, mode, call, error);
+}
+
+static int on_open_log(void *object, BusCall *call, Error *error)
+{
+    LogKind kind;
+    const char *word;
+
+    int r = read_word(call, &word, error);
+    if (r < 0)
+        return r;
+    if (log_kind_from_string(word, &kind) < 0)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "the logs are 'console', 'guest' and 'vmm', there is none '%s'", word);
+    return vm_open_log(object, kind, call, error);
+}
+
 static bool append_record(const Vm *vm, DBusMessageIter *arguments)
 {
     const DeathRecord *record = vm->record;
@@ -253,6 +291,8 @@ static const BusMethod methods[] = {
     { "Suspend", "", "", on_suspend, ACTION_MANAGE_OTHERS },
     { "Resume", "", "", on_resume, ACTION_MANAGE_OTHERS },
     { "ConnectVsock", "u", "h", on_connect_vsock, ACTION_MANAGE_OTHERS },
+    { "OpenConsole", "s", "h", on_open_console, ACTION_DEBUG },
+    { "OpenLog", "s", "h", on_open_log, ACTION_DEBUG },
     { "GetDeathRecord", "", "a{sv}", on_get_death_record, ACTION_DEBUG },
     { "GetConfig", "", "s", on_get_config, ACTION_DEBUG },
 };

@@ -109,7 +109,7 @@ static bool link_receive(DaemonLink *link)
     else if (message.type == SUPERVISOR_ADOPT)
         on_adopt(link);
     else if (!link->adopting)
-        link->handlers->request(link->userdata, &message, n_fds == 1 ? fd : -EBADF);
+        link->handlers->request(link->userdata, &message, &fd);
     return true;
 }
 

@@ -14,8 +14,8 @@
 typedef struct DaemonLink DaemonLink;
 
 typedef struct DaemonLinkHandlers {
-    /* A daemon wants something; @fd, or a negative number, is lent. */
-    void (*request)(void *userdata, const SupervisorMessage *message, int fd);
+    /* A daemon wants something. *@fd, if it is not negative, may be taken. */
+    void (*request)(void *userdata, const SupervisorMessage *message, int *fd);
     /* Fills in the state for a daemon that has come back; the rest of @message is done. */
     void (*describe)(void *userdata, SupervisorMessage *message);
     /* No daemon is there any more, or one is there again. */

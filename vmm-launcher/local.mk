@@ -17,6 +17,7 @@ liblauncher_a_SOURCES = \
 	%D%/payload-deadline.c %D%/payload-deadline.h \
 	%D%/qemu-command.c %D%/qemu-control.c %D%/qemu.h \
 	%D%/stop-sequence.c %D%/stop-sequence.h \
+	%D%/stream-readers.c %D%/stream-readers.h \
 	%D%/stub.c %D%/stub.h \
 	%D%/supervisor.c %D%/supervisor.h \
 	%D%/syscall-name.c %D%/syscall-name.h \

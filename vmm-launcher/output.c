@@ -22,6 +22,11 @@ struct Output {
     uint64_t dropped;
     void (*drained)(void *userdata);
     void *userdata;
+    void (*copy)(void *userdata, const char *data, size_t size);
+    void *copy_userdata;
+    uint32_t watched; /* events of the other side */
+    void (*on_watched)(void *userdata, uint32_t revents);
+    void *watched_userdata;
 };
 
 int output_open(int fd, int *ret_fd)
@@ -43,23 +48,42 @@ int output_open(int fd, int *ret_fd)
     return 0;
 }
 
-int output_new(sd_event *event, int fd, Output **ret_output)
+static int new_for(sd_event *event, int fd, bool is_socket, Output **ret_output)
 {
-    struct stat status;
     Output *output = calloc(1, sizeof(*output));
-    if (!output || fstat(fd, &status) < 0) {
-        int r = output ? -errno : -ENOMEM;
-
-        free(output);
+    if (!output) {
         (void)fd_close(fd);
-        return r;
+        return -ENOMEM;
     }
 
     output->event = sd_event_ref(event);
     output->fd = fd;
-    output->is_socket = S_ISSOCK(status.st_mode);
+    output->is_socket = is_socket;
     *ret_output = output;
     return 0;
+}
+
+int output_new(sd_event *event, int fd, Output **ret_output)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0) {
+        int r = -errno;
+
+        (void)fd_close(fd);
+        return r;
+    }
+    return new_for(event, fd, S_ISSOCK(status.st_mode), ret_output);
+}
+
+int output_new_for_socket(sd_event *event, int fd, Output **ret_output)
+{
+    return new_for(event, fd, true, ret_output);
+}
+
+int output_new_without_client(sd_event *event, Output **ret_output)
+{
+    return new_for(event, -EBADF, false, ret_output);
 }
 
 Output *output_free(Output *output)
@@ -73,6 +97,14 @@ Output *output_free(Output *output)
     free(output->pending);
     free(output);
     return NULL;
+}
+
+void output_set_copy_handler(Output *output,
+                             void (*copy)(void *userdata, const char *data, size_t size),
+                             void *userdata)
+{
+    output->copy = copy;
+    output->copy_userdata = userdata;
 }
 
 void output_set_drained_handler(Output *output, void (*drained)(void *userdata), void *userdata)
@@ -113,11 +145,14 @@ static bool flush(Output *output)
 
     free(output->pending);
     output->pending = NULL;
-    output->io = sd_event_source_disable_unref(output->io);
+    if (output->on_watched)
+        (void)sd_event_source_set_io_events(output->io, output->watched);
+    else
+        output->io = sd_event_source_disable_unref(output->io);
     return true;
 }
 
-static int on_writable(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
     Output *output = userdata;
 
@@ -125,9 +160,52 @@ static int on_writable(sd_event_source *source, int fd, uint32_t revents, void *
     (void)fd;
     if (revents & EPOLLERR)
         output->is_broken = true;
-    if (flush(output) && output->drained)
+    /* Whoever is called may free the output: one a turn, the rest comes again. */
+    if (output->pending && flush(output) && output->drained)
         output->drained(output->userdata);
+    else if (output->on_watched && (revents & (output->watched | EPOLLHUP | EPOLLERR)))
+        output->on_watched(output->watched_userdata, revents);
     return 0;
+}
+
+static int add_io(Output *output, uint32_t events)
+{
+    int r = sd_event_add_io(output->event, &output->io, output->fd, events, on_io, output);
+    if (r < 0)
+        return r;
+
+    (void)sd_event_source_set_description(output->io, "client-output");
+    return 0;
+}
+
+static int want_writable(Output *output)
+{
+    return output->on_watched
+               ? sd_event_source_set_io_events(output->io, output->watched | EPOLLOUT)
+               : add_io(output, EPOLLOUT);
+}
+
+int output_watch(Output *output,
+                 int64_t priority,
+                 uint32_t events,
+                 void (*on_watched)(void *userdata, uint32_t revents),
+                 void *userdata)
+{
+    int r = add_io(output, events);
+    if (r < 0)
+        return r;
+
+    (void)sd_event_source_set_priority(output->io, priority);
+    output->watched = events;
+    output->on_watched = on_watched;
+    output->watched_userdata = userdata;
+    return 0;
+}
+
+void output_set_watched(Output *output, uint32_t events)
+{
+    output->watched = events;
+    (void)sd_event_source_set_io_events(output->io, output->pending ? events | EPOLLOUT : events);
 }
 
 /* Keeps what fits of @data and counts the rest as dropped. */
@@ -135,14 +213,12 @@ static void keep(Output *output, const char *data, size_t size)
 {
     if (!output->pending) {
         output->pending = malloc(OUTPUT_PENDING_MAX);
-        if (!output->pending || sd_event_add_io(output->event, &output->io, output->fd, EPOLLOUT,
-                                                on_writable, output) < 0) {
+        if (!output->pending || want_writable(output) < 0) {
             free(output->pending);
             output->pending = NULL;
             output->dropped += size;
             return;
         }
-        (void)sd_event_source_set_description(output->io, "client-output");
     }
 
     size_t room = OUTPUT_PENDING_MAX - output->pending_size;
@@ -154,6 +230,10 @@ static void keep(Output *output, const char *data, size_t size)
 
 void output_write(Output *output, const char *data, size_t size)
 {
+    if (output->copy)
+        output->copy(output->copy_userdata, data, size);
+    if (output->fd < 0)
+        return; /* nobody's loss */
     if (!output->pending) {
         size_t done = write_some(output, data, size);
         data += done;

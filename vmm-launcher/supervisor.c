@@ -39,12 +39,14 @@
 #include "vmm-launcher/output.h"
 #include "vmm-launcher/payload-deadline.h"
 #include "vmm-launcher/stop-sequence.h"
+#include "vmm-launcher/stream-readers.h"
 #include "vmm-launcher/stub.h"
 #include "vmm-launcher/syscall-name.h"
 #include "vmm-launcher/vm-cgroup.h"
 #include "vmm-launcher/vm-console.h"
 #include "vmm-launcher/vmm-log.h"
 
+#define LOG_RING_SIZE   65536 /* of what guest-manager logs: what a new reader sees of the past */
 #define TRANSFER_SIZE   4096
 #define DRAIN_READS_MAX 64
 #define STOP_USEC       (10 * USEC_PER_SEC)
@@ -81,6 +83,8 @@ typedef struct Supervisor {
     GuestLink *guest_link;
     VmConsole *console;
     Output *log, *payload_out;
+    ByteRing log_ring;
+    StreamReaders log_readers, vmm_readers;
 
     sd_event_source *stub_io, *stub_end, *stderr_io;
     sd_event_source *start_timer, *silence_timer, *kill_timer, *orphan_timer, *record_timer,
@@ -494,6 +498,16 @@ static int on_guest_report(void *userdata, const GuestCall *call, Error *error)
     return 0;
 }
 
+/* What guest-manager logs: kept, and sent to those who read it, whether there is a client's file
+ * for it or not. */
+static void on_guest_log(void *userdata, const char *bytes, size_t size)
+{
+    Supervisor *supervisor = userdata;
+
+    (void)byte_ring_write(&supervisor->log_ring, bytes, size); /* no memory, no past */
+    stream_readers_write(&supervisor->log_readers, bytes, size);
+}
+
 static int on_find_stream(void *userdata, const char *name, Output **ret_output)
 {
     Supervisor *supervisor = userdata;
@@ -559,12 +573,14 @@ static void read_stderr(Supervisor *supervisor)
         ssize_t n = read(supervisor->setup->vmm_stderr, bytes, sizeof(bytes));
         if (n == 0) {
             vmm_log_flush(&supervisor->vmm_log, realtime_usec());
+            stream_readers_end(&supervisor->vmm_readers);
             supervisor->stderr_io = sd_event_source_disable_unref(supervisor->stderr_io);
             return;
         }
         if (n < 0)
             return;
         vmm_log_write(&supervisor->vmm_log, bytes, (size_t)n, realtime_usec());
+        stream_readers_write(&supervisor->vmm_readers, bytes, (size_t)n);
         if (!supervisor->concluded)
             return;
     }
@@ -591,7 +607,37 @@ static void on_connect_request(Supervisor *supervisor, const SupervisorMessage *
         on_dialed(supervisor, message->id, -r);
 }
 
-static void on_daemon_request(void *userdata, const SupervisorMessage *message, int fd)
+static int open_log(Supervisor *supervisor, LogKind kind, int fd)
+{
+    switch (kind) {
+    case LOG_KIND_CONSOLE:
+        return vm_console_open(supervisor->console, CONSOLE_READ_ONLY, fd);
+    case LOG_KIND_GUEST:
+        return stream_readers_add(&supervisor->log_readers, &supervisor->log_ring, fd, false);
+    case LOG_KIND_VMM:
+        return stream_readers_add(&supervisor->vmm_readers, &supervisor->vmm_log.ring, fd, false);
+    case LOG_KIND_MAX:
+        break;
+    }
+    (void)fd_close(fd);
+    return -EINVAL;
+}
+
+/* Takes @fd. */
+static void on_open_request(Supervisor *supervisor, const SupervisorMessage *message, int fd)
+{
+    SupervisorMessage answer = { .type = SUPERVISOR_CONNECTED, .id = message->id };
+    int r = -EINVAL;
+
+    if (fd >= 0 && message->type == SUPERVISOR_OPEN_CONSOLE)
+        r = vm_console_open(supervisor->console, (ConsoleMode)message->value, fd);
+    else if (fd >= 0)
+        r = open_log(supervisor, (LogKind)message->value, fd);
+    answer.value = r < 0 ? (uint32_t)-r : 0;
+    daemon_link_answer(supervisor->daemon, &answer);
+}
+
+static void on_daemon_request(void *userdata, const SupervisorMessage *message, int *fd)
 {
     Supervisor *supervisor = userdata;
     const VmmBackend *backend = supervisor->setup->backend;
@@ -612,7 +658,11 @@ static void on_daemon_request(void *userdata, const SupervisorMessage *message, 
             backend->resume(supervisor->control);
         break;
     case SUPERVISOR_CONNECT:
-        on_connect_request(supervisor, message, fd);
+        on_connect_request(supervisor, message, *fd);
+        break;
+    case SUPERVISOR_OPEN_CONSOLE:
+    case SUPERVISOR_OPEN_LOG:
+        on_open_request(supervisor, message, take_fd(fd));
         break;
     default:
         log_warning("a message that a supervisor does not take: %u", message->type);
@@ -754,6 +804,8 @@ static int set_up(Supervisor *supervisor)
     int r = sd_event_new(&supervisor->event);
     if (r < 0)
         return r;
+    stream_readers_init(&supervisor->log_readers, supervisor->event, PRIORITY_BULK, NULL, NULL);
+    stream_readers_init(&supervisor->vmm_readers, supervisor->event, PRIORITY_BULK, NULL, NULL);
     stop_sequence_init(&supervisor->stop, supervisor->event, &stop_handlers, supervisor);
     payload_deadline_init(&supervisor->payload_deadline, supervisor->event,
                           setup->spec->payload_timeout_ms * USEC_PER_MSEC, on_payload_late,
@@ -785,9 +837,11 @@ static int set_up(Supervisor *supervisor)
                        &supervisor->console);
     if (r < 0)
         return r;
-    r = add_output(supervisor, &setup->log, &supervisor->log);
+    r = setup->log < 0 ? output_new_without_client(supervisor->event, &supervisor->log)
+                       : add_output(supervisor, &setup->log, &supervisor->log);
     if (r < 0)
         return r;
+    output_set_copy_handler(supervisor->log, on_guest_log, supervisor);
     r = add_output(supervisor, &setup->payload_out, &supervisor->payload_out);
     if (r < 0)
         return r;
@@ -815,6 +869,9 @@ static void release_vm(Supervisor *supervisor)
     supervisor->control = setup->backend->control_free(supervisor->control);
     supervisor->guard = guard_free(supervisor->guard);
     supervisor->console = vm_console_free(supervisor->console);
+    stream_readers_deinit(&supervisor->log_readers);
+    stream_readers_deinit(&supervisor->vmm_readers);
+    byte_ring_deinit(&supervisor->log_ring);
     stop_sequence_deinit(&supervisor->stop);
     payload_deadline_deinit(&supervisor->payload_deadline);
     supervisor->log = output_free(supervisor->log);
@@ -854,6 +911,8 @@ static void linger(Supervisor *supervisor)
 
     while (!supervisor->stub_gone || guest_link_has_streams(supervisor->guest_link) ||
            vm_console_is_behind(supervisor->console) || output_waits(supervisor->log) ||
+           stream_readers_are_behind(&supervisor->log_readers) ||
+           stream_readers_are_behind(&supervisor->vmm_readers) ||
            output_waits(supervisor->payload_out)) {
         if (sd_event_now(supervisor->event, CLOCK_MONOTONIC, &now) < 0)
             return;
@@ -899,6 +958,7 @@ int supervisor_run(SupervisorSetup *setup)
                                                    .facts = { .guest = { .exit_code = -1 } } };
 
     vmm_log_init(&supervisor.vmm_log);
+    byte_ring_init(&supervisor.log_ring, LOG_RING_SIZE);
     int r = set_up(&supervisor);
     if (r < 0) {
         log_error("cannot set up the supervisor: %s", strerror(-r));

@@ -10,8 +10,9 @@
 #include "common/byte-ring.h"
 #include "common/fd.h"
 #include "vmm-launcher/output.h"
+#include "vmm-launcher/stream-readers.h"
 
-#define RING_SIZE       16384
+#define RING_SIZE       65536 /* what a new reader sees of the past; touched as it fills */
 #define TRANSFER_SIZE   4096
 #define TYPED_SIZE      512
 #define DRAIN_READS_MAX 64
@@ -22,6 +23,7 @@ struct VmConsole {
     sd_event_source *io, *in_io;
     Output *out; /* NULL: none */
     ByteRing ring;
+    StreamReaders readers;
     bool draining;
 };
 
@@ -33,6 +35,7 @@ static void read_console(VmConsole *console)
         ssize_t n = recv(console->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
         if (n == 0) {
             console->io = sd_event_source_disable_unref(console->io);
+            stream_readers_end(&console->readers);
             return;
         }
         if (n < 0)
@@ -40,6 +43,7 @@ static void read_console(VmConsole *console)
         (void)byte_ring_write(&console->ring, bytes, (size_t)n); /* no memory, no tail */
         if (console->out)
             output_write(console->out, bytes, (size_t)n);
+        stream_readers_write(&console->readers, bytes, (size_t)n);
         if (!console->draining)
             return; /* the loop comes back, after the others had their turn */
     }
@@ -52,6 +56,15 @@ static int on_console(sd_event_source *source, int fd, uint32_t revents, void *u
     (void)revents;
     read_console(userdata);
     return 0;
+}
+
+/* A guest that does not read its console loses the input, like any serial line. */
+static void type_in(void *userdata, const char *bytes, size_t size)
+{
+    const VmConsole *console = userdata;
+
+    if (!console->draining)
+        (void)send(console->fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static int on_input(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -70,8 +83,7 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents, void *use
             console->in_io = sd_event_source_disable_unref(console->in_io);
         return 0;
     }
-    /* A guest that does not read its console loses the input, like any serial line. */
-    (void)send(console->fd, bytes, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    type_in(console, bytes, (size_t)n);
     return 0;
 }
 
@@ -109,6 +121,7 @@ int vm_console_new(
     console->fd = fd;
     console->in_fd = in_fd;
     byte_ring_init(&console->ring, RING_SIZE);
+    stream_readers_init(&console->readers, event, priority, type_in, console);
     int r = out_fd < 0 ? 0 : output_new(event, out_fd, &console->out);
     if (r >= 0)
         r = add_io(console, &console->io, fd, priority, "console", on_console);
@@ -128,6 +141,7 @@ VmConsole *vm_console_free(VmConsole *console)
 
     sd_event_source_disable_unref(console->io);
     sd_event_source_disable_unref(console->in_io);
+    stream_readers_deinit(&console->readers);
     output_free(console->out);
     (void)fd_close(console->fd);
     (void)fd_close(console->in_fd);
@@ -144,6 +158,16 @@ void vm_console_drain(VmConsole *console)
     read_console(console);
 }
 
+int vm_console_open(VmConsole *console, ConsoleMode mode, int fd)
+{
+    bool writes = mode != CONSOLE_READ_ONLY;
+
+    /* Whom it replaces makes room for it. */
+    if (mode == CONSOLE_TAKE_OVER)
+        stream_readers_end_writer(&console->readers);
+    return stream_readers_add(&console->readers, &console->ring, fd, writes);
+}
+
 size_t vm_console_copy_tail(const VmConsole *console, char *destination, size_t capacity)
 {
     return byte_ring_copy_tail(&console->ring, destination, capacity);
@@ -156,5 +180,6 @@ uint64_t vm_console_get_dropped(const VmConsole *console)
 
 bool vm_console_is_behind(const VmConsole *console)
 {
-    return console->out && output_is_behind(console->out);
+    return (console->out && output_is_behind(console->out)) ||
+           stream_readers_are_behind(&console->readers);
 }

@@ -150,6 +150,7 @@ class Features:
         vm = self.make_ready('echo:5000', {'console-in': console})
         os.close(console)
         os.write(console_write, b'typed\n')
+        self.read_along(vm)
         stream = vm.methods.ConnectVsock(dbus.UInt32(5000)).take()
         os.set_blocking(stream, False)
         sent, received = os.urandom(1 << 20), bytearray()
@@ -178,6 +179,17 @@ class Features:
             assert problem.get_dbus_name().endswith('.ConnectionRefused'), problem
         vm.methods.Kill()
         self.ended(vm, 'killed')
+
+    @staticmethod
+    def read_along(vm):
+        """Streams of the console and the logs; one in the place of another, and one that goes."""
+        fds = [vm.methods.OpenConsole(mode).take() for mode in ('read-write', 'take-over')]
+        fds += [vm.methods.OpenLog(which).take() for which in ('console', 'guest', 'vmm')]
+        os.write(fds[1], b'typed here\n')
+        for fd in fds[:2] + fds[3:]:
+            os.close(fd)
+        with os.fdopen(fds[2], 'rb') as stream:
+            assert stream.read(1)
 
     def abuse(self):
         """Everything that the guest link has a limit for; much output."""

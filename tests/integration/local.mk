@@ -5,6 +5,7 @@ integration_tests = \
 	%D%/test-bus-restart.py \
 	%D%/test-clients.py \
 	%D%/test-composite-disk.py \
+	%D%/test-console.py \
 	%D%/test-crash.py \
 	%D%/test-deaths.py \
 	%D%/test-events.py \

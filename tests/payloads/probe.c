@@ -324,6 +324,27 @@ static void mount_all(void)
     }
 }
 
+/* Answers on the console what is typed there, a line each: "flood" with lines without end. */
+static void serve_console(void)
+{
+    char line[LINE_SIZE];
+    FILE *console = fopen("/dev/console", "r+e");
+
+    if (!console) {
+        printf("no console: %s\n", strerror(errno));
+        return;
+    }
+    setlinebuf(console);
+    (void)fprintf(console, "console is served\n");
+    AVmPayload_notifyPayloadReady();
+    while (fgets(line, sizeof(line), console)) {
+        line[strcspn(line, "\r\n")] = '\0';
+        (void)fprintf(console, "typed <%s>\n", line);
+        for (unsigned i = 0; strcmp(line, "flood") == 0; i++)
+            (void)fprintf(console, "%062u\n", i);
+    }
+}
+
 static bool find_mode(char *mode, size_t size)
 {
     static char line[4096];
@@ -375,7 +396,11 @@ int main(void)
         mount_all();
     else if (strcmp(mode, "echo") == 0)
         serve_echo((unsigned)number);
-    else if (strcmp(mode, "wait") == 0) {
+    else if (strcmp(mode, "console") == 0)
+        serve_console();
+    else if (strcmp(mode, "wait") == 0 || strcmp(mode, "deaf") == 0) {
+        if (strcmp(mode, "deaf") == 0)
+            (void)signal(SIGTERM, SIG_IGN);
         AVmPayload_notifyPayloadReady();
         for (;;)
             pause();

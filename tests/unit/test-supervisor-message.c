@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "protocol/console.h"
 #include "tests/helpers/test.h"
 
 static const SupervisorMessage samples[] = {
@@ -18,6 +19,8 @@ static const SupervisorMessage samples[] = {
     { .type = SUPERVISOR_CONNECT, .id = UINT32_MAX, .value = 1024 },
     { .type = SUPERVISOR_INITIALIZE_PARTITION, .value = 2, .size = UINT64_MAX },
     { .type = SUPERVISOR_CREATE_IDSIG },
+    { .type = SUPERVISOR_OPEN_CONSOLE, .id = UINT32_MAX, .value = CONSOLE_TAKE_OVER },
+    { .type = SUPERVISOR_OPEN_LOG, .id = 1, .value = LOG_KIND_VMM },
     { .type = SUPERVISOR_ACCEPTED },
     { .type = SUPERVISOR_REFUSED, .error_kind = ERROR_FAILED, .text = "" },
     { .type = SUPERVISOR_REFUSED,
@@ -143,8 +146,8 @@ static void every_truncation_and_a_byte_too_many_are_refused(void **state)
 static void types_of_no_message_are_refused(void **state)
 {
     (void)state;
-    static const uint16_t types[] = { 0,      SUPERVISOR_ACKNOWLEDGE + 1, SUPERVISOR_ACCEPTED - 1,
-                                      0x0101, SUPERVISOR_STATE + 1,       UINT16_MAX };
+    static const uint16_t types[] = { 0,      SUPERVISOR_OPEN_LOG + 1, SUPERVISOR_ACCEPTED - 1,
+                                      0x0101, SUPERVISOR_STATE + 1,    UINT16_MAX };
     SupervisorMessage decoded;
 
     for (size_t i = 0; i < ELEMENTS_OF(types); i++) {
@@ -162,6 +165,8 @@ static const struct {
     int64_t min, max;
 } ranges[] = {
     { SUPERVISOR_KILL, 2, INITIATOR_GUEST, INITIATOR_MAX - 1 },
+    { SUPERVISOR_OPEN_CONSOLE, 6, CONSOLE_READ_ONLY, CONSOLE_MODE_MAX - 1 },
+    { SUPERVISOR_OPEN_LOG, 6, LOG_KIND_CONSOLE, LOG_KIND_MAX - 1 },
     { SUPERVISOR_REFUSED, 2, ERROR_FAILED, ERROR_KIND_MAX - 1 },
     { SUPERVISOR_EVENT, 18, VM_EVENT_START, VM_EVENT_STOP },
     { SUPERVISOR_EVENT, 22, 0, 255 },
