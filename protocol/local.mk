@@ -9,5 +9,6 @@ libprotocol_a_SOURCES = \
 	%D%/event-history.c %D%/event-history.h \
 	%D%/console.c %D%/console.h \
 	%D%/launch-spec.c %D%/launch-spec.h \
+	%D%/stop-plan.c %D%/stop-plan.h \
 	%D%/supervisor-message.c %D%/supervisor-message.h \
 	%D%/vm-state.c %D%/vm-state.h

@@ -40,6 +40,7 @@ static void put_record(ByteWriter *writer, const DeathRecord *record)
     put_text(writer, record->message);
     put_text(writer, record->console_tail);
     put_text(writer, record->vmm_tail);
+    byte_writer_put_le32(writer, record->stop_step);
 }
 
 size_t supervisor_message_encode(const SupervisorMessage *message,
@@ -54,9 +55,14 @@ size_t supervisor_message_encode(const SupervisorMessage *message,
         byte_writer_put_le32(&writer, message->value);
         break;
     case SUPERVISOR_FILES:
-    case SUPERVISOR_STOP:
     case SUPERVISOR_KILL:
         byte_writer_put_le32(&writer, message->value);
+        break;
+    case SUPERVISOR_STOP:
+        byte_writer_put_le32(&writer, message->stop.first);
+        byte_writer_put_le64(&writer, message->stop.guest_timeout_usec);
+        byte_writer_put_le64(&writer, message->stop.acpi_timeout_usec);
+        byte_writer_put_u8(&writer, message->stop.kill);
         break;
     case SUPERVISOR_CONNECT:
     case SUPERVISOR_OPEN_CONSOLE:
@@ -74,6 +80,7 @@ size_t supervisor_message_encode(const SupervisorMessage *message,
         put_text(&writer, message->text);
         break;
     case SUPERVISOR_RUNNING:
+    case SUPERVISOR_STOP_STEP:
         byte_writer_put_le64(&writer, message->event_number);
         byte_writer_put_le32(&writer, message->value);
         byte_writer_put_le64(&writer, message->time_usec);
@@ -148,7 +155,7 @@ static int get_text(ByteReader *reader, size_t max, char *text)
 
 static int get_record(ByteReader *reader, DeathRecord *record)
 {
-    uint32_t reason, initiator;
+    uint32_t reason, initiator, stop_step;
     uint8_t oom;
 
     if (get_u32(reader, 0, DEATH_REASON_MAX - 1, &reason) < 0 ||
@@ -166,12 +173,14 @@ static int get_record(ByteReader *reader, DeathRecord *record)
         byte_reader_get_le64(reader, &record->payload_out_dropped) < 0 ||
         get_text(reader, SUPERVISOR_TEXT_MAX, record->message) < 0 ||
         get_text(reader, SUPERVISOR_TAIL_MAX, record->console_tail) < 0 ||
-        get_text(reader, SUPERVISOR_TAIL_MAX, record->vmm_tail) < 0)
+        get_text(reader, SUPERVISOR_TAIL_MAX, record->vmm_tail) < 0 ||
+        get_u32(reader, STOP_STEP_NONE, STOP_STEP_MAX - 1, &stop_step) < 0)
         return -EBADMSG;
 
     record->reason = (DeathReason)reason;
     record->initiator = (DeathInitiator)initiator;
     record->oom = oom;
+    record->stop_step = (StopStep)stop_step;
     /* The numbers of AVF's enum have gaps. */
     return death_reason_to_string(record->reason) ? 0 : -EBADMSG;
 }
@@ -211,6 +220,24 @@ static int get_state(ByteReader *reader, SupervisorMessage *message)
     return 0;
 }
 
+static int get_stop(ByteReader *reader, StopPlan *plan)
+{
+    uint32_t first;
+    uint8_t kill;
+
+    if (get_u32(reader, STOP_STEP_GUEST, STOP_STEP_MAX - 1, &first) < 0 ||
+        byte_reader_get_le64(reader, &plan->guest_timeout_usec) < 0 ||
+        plan->guest_timeout_usec > STOP_TIMEOUT_USEC_MAX ||
+        byte_reader_get_le64(reader, &plan->acpi_timeout_usec) < 0 ||
+        plan->acpi_timeout_usec > STOP_TIMEOUT_USEC_MAX || byte_reader_get_u8(reader, &kill) < 0 ||
+        kill > 1)
+        return -EBADMSG;
+
+    plan->first = (StopStep)first;
+    plan->kill = kill;
+    return 0;
+}
+
 static int get_body(ByteReader *reader, SupervisorMessage *message)
 {
     uint32_t kind;
@@ -221,8 +248,14 @@ static int get_body(ByteReader *reader, SupervisorMessage *message)
             return -EBADMSG;
         return byte_reader_get_le32(reader, &message->value);
     case SUPERVISOR_FILES:
-    case SUPERVISOR_STOP:
         return byte_reader_get_le32(reader, &message->value);
+    case SUPERVISOR_STOP:
+        return get_stop(reader, &message->stop);
+    case SUPERVISOR_STOP_STEP:
+        if (byte_reader_get_le64(reader, &message->event_number) < 0 ||
+            get_u32(reader, STOP_STEP_NONE, STOP_STEP_MAX - 1, &message->value) < 0)
+            return -EBADMSG;
+        return byte_reader_get_le64(reader, &message->time_usec);
     case SUPERVISOR_KILL:
         return get_u32(reader, INITIATOR_GUEST, INITIATOR_MAX - 1, &message->value);
     case SUPERVISOR_CONNECT:

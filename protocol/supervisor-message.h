@@ -18,6 +18,7 @@
 
 #include "common/error.h"
 #include "protocol/guest-message.h"
+#include "protocol/stop-plan.h"
 #include "protocol/vm-state.h"
 
 /* Of these messages. LAUNCH, REFUSED and HELLO keep their form in all versions: by them, two sides
@@ -33,7 +34,7 @@ typedef enum SupervisorMessageType {
     /* Down. */
     SUPERVISOR_LAUNCH = 1,  /* @version; @value descriptors follow in FILES; carries the spec */
     SUPERVISOR_FILES = 2,   /* carries the next @value descriptors, at most 250 */
-    SUPERVISOR_STOP = 3,    /* ask the guest, then ACPI, then kill; @value: ms each step may take */
+    SUPERVISOR_STOP = 3,    /* as @stop says */
     SUPERVISOR_KILL = 4,    /* @value is the DeathInitiator */
     SUPERVISOR_SUSPEND = 5, /* no vCPU runs */
     SUPERVISOR_RESUME = 6,
@@ -63,6 +64,7 @@ typedef enum SupervisorMessageType {
      * Before the vCPUs were released, @value (the VMM's pid) and @time_usec (of that) are 0. The
      * events that are kept follow. */
     SUPERVISOR_STATE = 71,
+    SUPERVISOR_STOP_STEP = 72, /* @value: the StopStep that is under way; an event as well */
 } SupervisorMessageType;
 
 typedef struct DeathRecord {
@@ -83,6 +85,7 @@ typedef struct DeathRecord {
     char message[SUPERVISOR_TEXT_MAX + 1];      /* why, for a person; "" for nothing to say */
     char console_tail[SUPERVISOR_TAIL_MAX + 1]; /* the last console lines, escaped */
     char vmm_tail[SUPERVISOR_TAIL_MAX + 1]; /* the last lines the VMM wrote to stderr, escaped */
+    StopStep stop_step; /* the last that was taken; none: nobody asked it to stop */
 } DeathRecord;
 
 typedef struct SupervisorMessage {
@@ -90,9 +93,10 @@ typedef struct SupervisorMessage {
     uint32_t version; /* LAUNCH and HELLO */
     uint32_t id;
     uint32_t value;
+    StopPlan stop;                      /* STOP */
     uint64_t size;                      /* INITIALIZE_PARTITION */
-    uint64_t time_usec;                 /* CLOCK_REALTIME: RUNNING, EVENT and STATE */
-    uint64_t event_number;              /* RUNNING, EVENT, DIED, STATE and ACKNOWLEDGE */
+    uint64_t time_usec;                 /* CLOCK_REALTIME: events, but DIED, and STATE */
+    uint64_t event_number;              /* events, STATE and ACKNOWLEDGE */
     uint64_t acknowledged;              /* STATE */
     VmState state, resume_to;           /* STATE; see vm_state_next() */
     VmEvent event;                      /* EVENT; not VM_EVENT_DIED */

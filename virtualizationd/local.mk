@@ -9,6 +9,7 @@ libvirtualizationd_a_SOURCES = \
 	%D%/launcher.c %D%/launcher.h \
 	%D%/manager-interface.c %D%/manager-interface.h \
 	%D%/settings.c %D%/settings.h \
+	%D%/stop-options.c %D%/stop-options.h \
 	%D%/vm.c %D%/vm.h \
 	%D%/kill-point.h \
 	%D%/vm-adopt.c %D%/vm-adopt.h \

@@ -41,6 +41,8 @@ static bool append_details(const SupervisorMessage *message, bool whole, DBusMes
         if (done && whole)
             done = bus_dict_add_string(&dict, "text", message->text);
     }
+    if (done && message->type == SUPERVISOR_STOP_STEP)
+        done = bus_dict_add_string(&dict, "step", stop_step_to_string((StopStep)message->value));
     return done && bus_dict_close(&dict);
 }
 
@@ -48,6 +50,8 @@ static const char *name_event(const SupervisorMessage *message)
 {
     if (message->type == SUPERVISOR_DIED)
         return vm_event_to_string(VM_EVENT_DIED);
+    if (message->type == SUPERVISOR_STOP_STEP)
+        return "stop-step";
     return message->type == SUPERVISOR_RUNNING ? "running" : vm_event_to_string(message->event);
 }
 

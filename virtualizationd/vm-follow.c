@@ -40,7 +40,9 @@ void vm_answer_waiting(Vm *vm, ErrorKind kind, const char *sentence)
 
 static const char *const state_properties[] = { "State", "LastEvent", NULL };
 static const char *const running_properties[] = { "StartedAt", "Pid", "LastEvent", NULL };
-static const char *const death_properties[] = { "State", "DeathReason", "LastEvent", "Pid", NULL };
+static const char *const stop_properties[] = { "StopStep", "LastEvent", NULL };
+static const char *const death_properties[] = { "State", "DeathReason", "LastEvent",
+                                                "Pid",   "StopStep",    NULL };
 
 static void announce_event(Vm *vm, const SupervisorMessage *message)
 {
@@ -93,6 +95,8 @@ void vm_announce(Vm *vm)
             announce_death(vm, &message);
         else if (message.type == SUPERVISOR_RUNNING)
             bus_object_emit_changed(vm->object, running_properties);
+        else if (message.type == SUPERVISOR_STOP_STEP)
+            bus_object_emit_changed(vm->object, stop_properties);
         else
             announce_event(vm, &message);
         vm->announced = entry->number;
@@ -245,6 +249,14 @@ static void on_refused(Vm *vm, ErrorKind kind, const char *sentence)
     vm_conclude(vm, &record, vm->last_event + 1);
 }
 
+static void on_stop_step(Vm *vm, const SupervisorMessage *message)
+{
+    if (!is_next(vm, message))
+        return;
+    vm->stop_step = (StopStep)message->value;
+    note(vm, message);
+}
+
 /* --- a supervisor that an earlier daemon has left --- */
 
 static void adoption_done(Vm *vm)
@@ -303,11 +315,14 @@ static void on_history(Vm *vm, const SupervisorMessage *message)
         vm_conclude(vm, &message->record, message->event_number);
         return;
     }
-    if ((message->type != SUPERVISOR_EVENT && message->type != SUPERVISOR_RUNNING) ||
+    if ((message->type != SUPERVISOR_EVENT && message->type != SUPERVISOR_RUNNING &&
+         message->type != SUPERVISOR_STOP_STEP) ||
         message->event_number > vm->adopted_at || event_history_add(&vm->history, message) < 0) {
         log_warning("VM %s: its supervisor tells its history wrongly", vm->id);
         return;
     }
+    if (message->type == SUPERVISOR_STOP_STEP)
+        vm->stop_step = (StopStep)message->value;
     vm->last_event = message->event_number;
     if (vm->last_event == vm->adopted_at)
         adoption_done(vm);
@@ -346,6 +361,9 @@ static void on_news(Vm *vm, const SupervisorMessage *message)
         break;
     case SUPERVISOR_EVENT:
         vm_apply(vm, message);
+        break;
+    case SUPERVISOR_STOP_STEP:
+        on_stop_step(vm, message);
         break;
     case SUPERVISOR_CONNECTED:
         vm_channel_answer(vm, message->id, message->value);
@@ -526,6 +544,7 @@ static void become_dead(Vm *vm, const DeathRecord *record)
         *vm->record = *record; /* without memory the reason is told, and nothing more */
     vm_release_life(vm);
     vm->state = VM_DEAD;
+    vm->stop_step = STOP_STEP_NONE;
     vm->pid = 0;
     vm->record_usec = record->died_usec < realtime_usec() ? record->died_usec : realtime_usec();
 }

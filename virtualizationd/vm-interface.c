@@ -6,6 +6,7 @@
 #include "virtualizationd/authorization.h"
 #include "virtualizationd/bus-dict.h"
 #include "virtualizationd/files-argument.h"
+#include "virtualizationd/stop-options.h"
 #include "virtualizationd/vm.h"
 
 static int authorize(void *object, BusCall *call, Error *error)
@@ -28,6 +29,11 @@ static int run_request(Vm *vm, BusCall *call, int (*request)(Vm *vm, Error *erro
 static int request_kill(Vm *vm, Error *error)
 {
     return vm_kill(vm, INITIATOR_CLIENT, error);
+}
+
+static int request_stop(Vm *vm, Error *error)
+{
+    return vm_stop(vm, &STOP_PLAN_DEFAULT, error);
 }
 
 static int on_add_files(void *object, BusCall *call, Error *error)
@@ -54,7 +60,21 @@ static int on_start(void *object, BusCall *call, Error *error)
 
 static int on_stop(void *object, BusCall *call, Error *error)
 {
-    return run_request(object, call, vm_stop, error);
+    return run_request(object, call, request_stop, error);
+}
+
+static int on_stop_with_options(void *object, BusCall *call, Error *error)
+{
+    DBusMessageIter arguments;
+    StopPlan plan;
+
+    dbus_message_iter_init(bus_call_get_message(call), &arguments);
+    int r = stop_options_read(&arguments, &plan, error);
+    if (r >= 0)
+        r = vm_stop(object, &plan, error);
+    if (r >= 0)
+        bus_call_reply(call, DBUS_TYPE_INVALID);
+    return r;
 }
 
 static int on_kill(void *object, BusCall *call, Error *error)
@@ -138,6 +158,8 @@ static bool append_record(const Vm *vm, DBusMessageIter *arguments)
         bus_dict_add_u64(&dict, "payload-out-dropped", record->payload_out_dropped) &&
         bus_dict_add_string(&dict, "console-tail", record->console_tail) &&
         bus_dict_add_string(&dict, "vmm-tail", record->vmm_tail);
+    if (done && record->stop_step != STOP_STEP_NONE)
+        done = bus_dict_add_string(&dict, "stop-step", stop_step_to_string(record->stop_step));
     if (done && record->denied_process[0] != '\0')
         done = bus_dict_add_string(&dict, "denied-process", record->denied_process) &&
                bus_dict_add_string(&dict, "denied-call", record->denied_call) &&
@@ -267,6 +289,11 @@ static bool get_last_event(const void *object, DBusMessageIter *variant)
     return append_u64(variant, ((const Vm *)object)->last_event);
 }
 
+static bool get_stop_step(const void *object, DBusMessageIter *variant)
+{
+    return append_string(variant, stop_step_to_string(((const Vm *)object)->stop_step));
+}
+
 static bool get_death_reason(const void *object, DBusMessageIter *variant)
 {
     const Vm *vm = object;
@@ -287,6 +314,7 @@ static const BusMethod methods[] = {
     { "AddFiles", "a{sh}", "", on_add_files, ACTION_MANAGE_OTHERS },
     { "Start", "", "", on_start, ACTION_MANAGE_OTHERS },
     { "Stop", "", "", on_stop, ACTION_MANAGE_OTHERS },
+    { "StopWithOptions", "a{sv}", "", on_stop_with_options, ACTION_MANAGE_OTHERS },
     { "Kill", "", "", on_kill, ACTION_MANAGE_OTHERS },
     { "Suspend", "", "", on_suspend, ACTION_MANAGE_OTHERS },
     { "Resume", "", "", on_resume, ACTION_MANAGE_OTHERS },
@@ -311,6 +339,7 @@ static const BusProperty properties[] = {
     { "CreatedAt", "t", get_created_at },
     { "StartedAt", "t", get_started_at },
     { "LastEvent", "t", get_last_event },
+    { "StopStep", "s", get_stop_step },
     { "DeathReason", "s", get_death_reason },
     { "SeccompAction", "s", get_seccomp_action },
 };

@@ -14,8 +14,6 @@
 #include "virtualizationd/vm-follow.h"
 #include "virtualizationd/vm-launch.h"
 
-#define STOP_TIMEOUT_MS 10000
-
 int vm_refuse_state(const Vm *vm, const char *what, Error *error)
 {
     return error_set(error, ERROR_INVALID_STATE, "VM '%s' cannot be %s: it is in the state '%s'",
@@ -166,13 +164,15 @@ int vm_kill(Vm *vm, DeathInitiator initiator, Error *error)
     return 0;
 }
 
-int vm_stop(Vm *vm, Error *error)
+int vm_stop(Vm *vm, const StopPlan *plan, Error *error)
 {
+    const SupervisorMessage message = { .type = SUPERVISOR_STOP, .stop = *plan };
+
     if (vm->state == VM_DEAD)
         return vm_refuse_state(vm, "stopped", error);
     if (vm->connection < 0)
         return vm_kill(vm, INITIATOR_CLIENT, error);
-    return vm_send_value(vm, SUPERVISOR_STOP, STOP_TIMEOUT_MS, error);
+    return vm_send(vm, &message, -EBADF, error);
 }
 
 bool vm_is_running(const Vm *vm)

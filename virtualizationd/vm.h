@@ -48,6 +48,7 @@ struct Vm {
     uint64_t acknowledged; /* and the supervisor knows that */
     uint64_t created_usec, started_usec;
     uint32_t pid;
+    StopStep stop_step;   /* under way */
     DeathRecord *record;  /* once it is dead */
     uint64_t record_usec; /* when it died; UINT64_MAX once it is to be forgotten */
     sd_event_source *forget_timer;
@@ -107,7 +108,7 @@ void vm_release_life(Vm *vm);
 int vm_start(Vm *vm, BusCall *call, bool is_new, Error *error);
 
 /* Requests to the supervisor; the VM's state decides. */
-int vm_stop(Vm *vm, Error *error);
+int vm_stop(Vm *vm, const StopPlan *plan, Error *error);
 int vm_kill(Vm *vm, DeathInitiator initiator, Error *error);
 int vm_suspend(Vm *vm, Error *error);
 int vm_resume(Vm *vm, Error *error);

@@ -1,31 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The steps of an orderly stop: the guest manager is asked, then the ACPI power button is pressed,
- * then the VM is killed. Each step has its time. */
+/* Takes the steps of an orderly stop (protocol/stop-plan.h), one after the other, while the VM
+ * lives. */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
-typedef enum StopStep {
-    STOP_NONE,
-    STOP_ASK_GUEST,
-    STOP_POWER_BUTTON,
-    STOP_KILL,
-} StopStep;
+#include "protocol/stop-plan.h"
 
 typedef struct StopSequenceHandlers {
     /* Returns how many in the guest hear it: without any, the next step is taken at once. */
     size_t (*ask_guest)(void *userdata);
     void (*press_power_button)(void *userdata);
     void (*kill)(void *userdata);
+    /* This step has been taken; STOP_STEP_NONE: all are through, and none was a kill. */
+    void (*stepped)(void *userdata, StopStep step);
 } StopSequenceHandlers;
 
 typedef struct StopSequence {
     sd_event *event;
-    sd_event_source *timer;
-    StopStep step;
-    uint64_t timeout_usec;
+    sd_event_source *timer; /* while a step has time left */
+    StopStep step;          /* the last that was taken */
+    StopPlan plan;
     const StopSequenceHandlers *handlers;
     void *userdata;
 } StopSequence;
@@ -37,5 +34,10 @@ void stop_sequence_init(StopSequence *sequence,
                         void *userdata);
 void stop_sequence_deinit(StopSequence *sequence);
 
-/* Takes the first step, and the others when the one before has had @timeout_usec. */
-void stop_sequence_begin(StopSequence *sequence, uint64_t timeout_usec);
+/* Begins with the steps of @plan; again, when they are through. While a step is under way it makes
+ * the stop harsher, and never milder: the shorter times count, from now on, a later first step is
+ * taken now, and a kill that either plan has is in it. */
+void stop_sequence_run(StopSequence *sequence, const StopPlan *plan);
+
+/* The VM is being killed, by somebody else: if a stop has begun, that is its last step. */
+void stop_sequence_cut(StopSequence *sequence);

@@ -49,7 +49,6 @@
 #define LOG_RING_SIZE   65536 /* of what guest-manager logs: what a new reader sees of the past */
 #define TRANSFER_SIZE   4096
 #define DRAIN_READS_MAX 64
-#define STOP_USEC       (10 * USEC_PER_SEC)
 #define UNEXPLAINED_END_USEC                                                                      \
     (1 * USEC_PER_SEC)                          /* the VMM fell silent: until it counts as broken \
                                                  */
@@ -184,6 +183,7 @@ static void fill_record(Supervisor *supervisor, DeathRecord *record)
     size_t size;
 
     record->died_usec = realtime_usec();
+    record->stop_step = supervisor->stop.step;
     record->console_dropped = vm_console_get_dropped(supervisor->console);
     if (supervisor->payload_out)
         record->payload_out_dropped = output_get_dropped(supervisor->payload_out);
@@ -350,22 +350,35 @@ static void on_stop_kill(void *userdata)
               "the guest did not stop in time");
 }
 
+static void on_stop_stepped(void *userdata, StopStep step)
+{
+    SupervisorMessage message = { .type = SUPERVISOR_STOP_STEP,
+                                  .value = step,
+                                  .time_usec = realtime_usec() };
+
+    daemon_link_tell(((Supervisor *)userdata)->daemon, &message);
+}
+
 static const StopSequenceHandlers stop_handlers = {
     .ask_guest = on_stop_ask_guest,
     .press_power_button = on_stop_power_button,
     .kill = on_stop_kill,
+    .stepped = on_stop_stepped,
 };
 
-static void supervisor_stop(Supervisor *supervisor, DeathInitiator initiator, uint64_t timeout_usec)
+static void supervisor_stop(Supervisor *supervisor, DeathInitiator initiator, const StopPlan *plan)
 {
     bool was_suspended = supervisor->state == VM_SUSPENDED;
 
-    if (dispatch_plain(supervisor, VM_EVENT_STOP) < 0)
-        return; /* stopping already, or dead: what was asked for happens */
+    /* Once it is stopping, another request can only hasten it: the first one's initiator counts. */
+    if (supervisor->state != VM_STOPPING) {
+        if (dispatch_plain(supervisor, VM_EVENT_STOP) < 0)
+            return; /* dead: what was asked for has happened */
+        supervisor->facts.stop_initiator = initiator;
+    }
     if (was_suspended)
         supervisor->setup->backend->resume(supervisor->control);
-    supervisor->facts.stop_initiator = initiator;
-    stop_sequence_begin(&supervisor->stop, timeout_usec);
+    stop_sequence_run(&supervisor->stop, plan);
 }
 
 static int on_sigterm(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
@@ -375,7 +388,7 @@ static int on_sigterm(sd_event_source *source, const struct signalfd_siginfo *in
     (void)source;
     (void)info;
     supervisor->record_given_up = supervisor->concluded;
-    supervisor_stop(supervisor, INITIATOR_HOST, STOP_USEC);
+    supervisor_stop(supervisor, INITIATOR_HOST, &STOP_PLAN_DEFAULT);
     return 0;
 }
 
@@ -644,9 +657,10 @@ static void on_daemon_request(void *userdata, const SupervisorMessage *message, 
 
     switch ((int)message->type) {
     case SUPERVISOR_STOP:
-        supervisor_stop(supervisor, INITIATOR_CLIENT, message->value * USEC_PER_MSEC);
+        supervisor_stop(supervisor, INITIATOR_CLIENT, &message->stop);
         break;
     case SUPERVISOR_KILL:
+        stop_sequence_cut(&supervisor->stop);
         begin_end(supervisor, DEATH_KILLED, (DeathInitiator)message->value, "");
         break;
     case SUPERVISOR_SUSPEND:

@@ -127,6 +127,7 @@ class Features:
         vm = self.host.create(config, files, start=True, **self.options)
         vm.wait_for('property:StartedAt')
         vm.methods.Stop()
+        vm.methods.StopWithOptions({'acpi-timeout': dbus.UInt64(2000000)})
         return vm
 
     def power_off(self):

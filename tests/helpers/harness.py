@@ -388,7 +388,7 @@ class Vm:
         if member == 'PropertiesChanged':
             self.properties.update(arguments[1])
             for key, value in arguments[1].items():
-                if key in ('State', 'StartedAt', 'Pid', 'DeathReason'):
+                if key in ('State', 'StartedAt', 'Pid', 'DeathReason', 'StopStep'):
                     self._record(f'property:{key}', [value])
         else:
             self._record(member, list(arguments))

@@ -22,6 +22,7 @@ integration_tests = \
 	%D%/test-restart.py \
 	%D%/test-rights.py \
 	%D%/test-sandbox.py \
+	%D%/test-stop.py \
 	%D%/test-tool-help.py \
 	%D%/test-user-mode.py \
 	%D%/test-vbmeta.py \

@@ -105,6 +105,7 @@ launcher_unit_tests = \
 	%D%/test-qemu-command \
 	%D%/test-qemu-control \
 	%D%/test-seccomp-compile \
+	%D%/test-stop-sequence \
 	%D%/test-stream-readers \
 	%D%/test-vmm \
 	%D%/test-vmm-log
@@ -118,6 +119,7 @@ tests_unit_test_output_LDADD = $(launcher_unit_libs)
 tests_unit_test_qemu_command_LDADD = $(launcher_unit_libs)
 tests_unit_test_qemu_control_LDADD = $(launcher_unit_libs)
 tests_unit_test_seccomp_compile_LDADD = liblauncher.a $(seccomp_compile_libs) $(CMOCKA_LIBS)
+tests_unit_test_stop_sequence_LDADD = $(launcher_unit_libs)
 tests_unit_test_stream_readers_LDADD = $(launcher_unit_libs)
 tests_unit_test_vmm_LDADD = $(launcher_unit_libs)
 tests_unit_test_vmm_log_LDADD = $(launcher_unit_libs)

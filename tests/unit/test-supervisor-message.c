@@ -11,7 +11,13 @@
 static const SupervisorMessage samples[] = {
     { .type = SUPERVISOR_LAUNCH, .version = UINT32_MAX, .value = 1000 },
     { .type = SUPERVISOR_FILES, .value = 250 },
-    { .type = SUPERVISOR_STOP, .value = UINT32_MAX },
+    { .type = SUPERVISOR_STOP, .stop = { .first = STOP_STEP_GUEST } },
+    { .type = SUPERVISOR_STOP,
+      .stop = { .first = STOP_STEP_KILL,
+                .guest_timeout_usec = STOP_TIMEOUT_USEC_MAX,
+                .acpi_timeout_usec = STOP_TIMEOUT_USEC_MAX - 1,
+                .kill = true } },
+    { .type = SUPERVISOR_STOP_STEP, .event_number = 9, .value = STOP_STEP_ACPI, .time_usec = 7 },
     { .type = SUPERVISOR_KILL, .value = INITIATOR_GUEST },
     { .type = SUPERVISOR_KILL, .value = INITIATOR_LIMIT },
     { .type = SUPERVISOR_SUSPEND },
@@ -62,7 +68,8 @@ static const SupervisorMessage samples[] = {
                   .payload_out_dropped = UINT64_MAX - 2,
                   .message = "why",
                   .console_tail = "last\nwords",
-                  .vmm_tail = "qemu: \\x1b" } },
+                  .vmm_tail = "qemu: \\x1b",
+                  .stop_step = STOP_STEP_KILL } },
     { .type = SUPERVISOR_CONNECTED, .id = 3, .value = ECONNREFUSED },
     { .type = SUPERVISOR_ADOPT },
     { .type = SUPERVISOR_ACKNOWLEDGE, .event_number = UINT64_MAX },
@@ -86,6 +93,10 @@ static void assert_same_message(const SupervisorMessage *a, const SupervisorMess
     assert_int_equal(a->resume_to, b->resume_to);
     assert_int_equal(a->id, b->id);
     assert_int_equal(a->value, b->value);
+    assert_int_equal(a->stop.first, b->stop.first);
+    assert_true(a->stop.guest_timeout_usec == b->stop.guest_timeout_usec);
+    assert_true(a->stop.acpi_timeout_usec == b->stop.acpi_timeout_usec);
+    assert_int_equal(a->stop.kill, b->stop.kill);
     assert_true(a->size == b->size);
     assert_true(a->time_usec == b->time_usec);
     assert_true(a->event_number == b->event_number);
@@ -110,6 +121,7 @@ static void assert_same_message(const SupervisorMessage *a, const SupervisorMess
     assert_string_equal(a->record.message, b->record.message);
     assert_string_equal(a->record.console_tail, b->record.console_tail);
     assert_string_equal(a->record.vmm_tail, b->record.vmm_tail);
+    assert_int_equal(a->record.stop_step, b->record.stop_step);
 }
 
 static void every_type_comes_back_from_its_encoding(void **state)
@@ -146,8 +158,8 @@ static void every_truncation_and_a_byte_too_many_are_refused(void **state)
 static void types_of_no_message_are_refused(void **state)
 {
     (void)state;
-    static const uint16_t types[] = { 0,      SUPERVISOR_OPEN_LOG + 1, SUPERVISOR_ACCEPTED - 1,
-                                      0x0101, SUPERVISOR_STATE + 1,    UINT16_MAX };
+    static const uint16_t types[] = { 0,      SUPERVISOR_OPEN_LOG + 1,  SUPERVISOR_ACCEPTED - 1,
+                                      0x0101, SUPERVISOR_STOP_STEP + 1, UINT16_MAX };
     SupervisorMessage decoded;
 
     for (size_t i = 0; i < ELEMENTS_OF(types); i++) {
@@ -165,6 +177,9 @@ static const struct {
     int64_t min, max;
 } ranges[] = {
     { SUPERVISOR_KILL, 2, INITIATOR_GUEST, INITIATOR_MAX - 1 },
+    { SUPERVISOR_STOP, 2, STOP_STEP_GUEST, STOP_STEP_MAX - 1 },
+    { SUPERVISOR_STOP_STEP, 10, STOP_STEP_NONE, STOP_STEP_MAX - 1 },
+    { SUPERVISOR_DIED, 71, STOP_STEP_NONE, STOP_STEP_MAX - 1 },
     { SUPERVISOR_OPEN_CONSOLE, 6, CONSOLE_READ_ONLY, CONSOLE_MODE_MAX - 1 },
     { SUPERVISOR_OPEN_LOG, 6, LOG_KIND_CONSOLE, LOG_KIND_MAX - 1 },
     { SUPERVISOR_REFUSED, 2, ERROR_FAILED, ERROR_KIND_MAX - 1 },
@@ -239,6 +254,29 @@ static void numbers_without_a_death_reason_are_refused(void **state)
                          reason == 9 || reason == 10 ? -EBADMSG : 0);
     }
     bytes[34] = 2; /* neither out of memory nor not */
+    assert_int_equal(supervisor_message_decode(bytes, size, &decoded), -EBADMSG);
+}
+
+static void stops_of_more_than_an_hour_are_refused(void **state)
+{
+    (void)state;
+    SupervisorMessage message = { .type = SUPERVISOR_STOP, .stop = STOP_PLAN_DEFAULT };
+    SupervisorMessage decoded;
+    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
+    uint64_t *const timeouts[] = { &message.stop.guest_timeout_usec,
+                                   &message.stop.acpi_timeout_usec };
+
+    for (size_t i = 0; i < ELEMENTS_OF(timeouts); i++) {
+        for (uint64_t above = 0; above <= 1; above++) {
+            *timeouts[i] = STOP_TIMEOUT_USEC_MAX + above;
+            size_t size = supervisor_message_encode(&message, bytes);
+            assert_int_equal(supervisor_message_decode(bytes, size, &decoded),
+                             above ? -EBADMSG : 0);
+        }
+        *timeouts[i] = 0;
+    }
+    size_t size = supervisor_message_encode(&message, bytes);
+    bytes[size - 1] = 2; /* neither a kill nor none */
     assert_int_equal(supervisor_message_decode(bytes, size, &decoded), -EBADMSG);
 }
 
@@ -335,6 +373,7 @@ int main(void)
         cmocka_unit_test(types_of_no_message_are_refused),
         cmocka_unit_test(values_are_taken_in_their_range_only),
         cmocka_unit_test(numbers_without_a_death_reason_are_refused),
+        cmocka_unit_test(stops_of_more_than_an_hour_are_refused),
         cmocka_unit_test(text_that_is_not_clean_is_refused),
         cmocka_unit_test(largest_death_record_fits_and_comes_back),
         cmocka_unit_test(texts_are_taken_up_to_their_maximum),
