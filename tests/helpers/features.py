@@ -127,7 +127,8 @@ class Features:
         vm = self.host.create(config, files, start=True, **self.options)
         vm.wait_for('property:StartedAt')
         vm.methods.Stop()
-        vm.methods.StopWithOptions({'acpi-timeout': dbus.UInt64(2000000)})
+        vm.methods.StopWithOptions(dbus.Dictionary({'acpi-timeout': dbus.UInt64(2000000)},
+                                                   signature='sv'))
         return vm
 
     def power_off(self):
