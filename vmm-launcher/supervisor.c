@@ -928,6 +928,9 @@ static void linger(Supervisor *supervisor)
            stream_readers_are_behind(&supervisor->log_readers) ||
            stream_readers_are_behind(&supervisor->vmm_readers) ||
            output_waits(supervisor->payload_out)) {
+        /* Those who have read all of it need not wait for one who has not. */
+        if (!guest_link_has_streams(supervisor->guest_link))
+            stream_readers_end(&supervisor->log_readers);
         if (sd_event_now(supervisor->event, CLOCK_MONOTONIC, &now) < 0)
             return;
         if (deadline == 0)
