@@ -24,6 +24,7 @@
 #include "guest/payload-partition.h"
 #include "guest/payload.h"
 #include "guest/ready-socket.h"
+#include "guest/virtio-device.h"
 
 /* Every function of this file works on one Manager and runs in one thread. The payload's output is
  * carried by hand from a pipe to the stream, and not by the stream as the payload's stdout: a host
@@ -31,6 +32,7 @@
  * when the payload has ended be sent before the report of its end. */
 
 #define MODULE_LIST       "/etc/modules"
+#define BALLOON_LIST      "/etc/modules.virtio_balloon"
 #define PARTITION_LABEL   "payload"
 #define READY_SOCKET_PATH "/run/payload-ready"
 
@@ -188,6 +190,12 @@ static int manager_set_up(Manager *manager, Error *error)
     r = modules_load(MODULE_LIST, error);
     if (r < 0)
         return r;
+    /* Where there is no balloon its driver would cost every boot. */
+    if (virtio_device_is_there(VIRTIO_DEVICE_BALLOON)) {
+        r = modules_load(BALLOON_LIST, error);
+        if (r < 0)
+            return r;
+    }
     r = guest_link_init(&manager->link, error);
     if (r < 0)
         return r;

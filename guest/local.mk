@@ -10,6 +10,7 @@ guest_sources = \
 	%D%/guest-link.c %D%/guest-link.h \
 	%D%/kernel-command-line.c %D%/kernel-command-line.h \
 	%D%/modules.c %D%/modules.h \
+	%D%/virtio-device.c %D%/virtio-device.h \
 	%D%/mounts.c %D%/mounts.h \
 	%D%/output-stream.c %D%/output-stream.h \
 	%D%/payload.c %D%/payload.h \

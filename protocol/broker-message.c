@@ -24,7 +24,7 @@ int broker_message_decode(const uint8_t *bytes, size_t size, BrokerMessage *ret_
     if (size != BROKER_MESSAGE_SIZE || byte_reader_get_le32(&reader, &type) < 0 ||
         byte_reader_get_le32(&reader, &id) < 0 || byte_reader_get_le32(&reader, &value) < 0)
         return -EBADMSG;
-    if (type < BROKER_CONNECT || type > BROKER_RESET)
+    if (type < BROKER_CONNECT || type > BROKER_CAPTURE)
         return -EBADMSG;
 
     *ret_message = (BrokerMessage){ .type = (BrokerMessageType)type, .id = id, .value = value };
@@ -33,5 +33,5 @@ int broker_message_decode(const uint8_t *bytes, size_t size, BrokerMessage *ret_
 
 size_t broker_message_type_count_fds(BrokerMessageType type)
 {
-    return type == BROKER_ACCEPT || type == BROKER_DIAL ? 1 : 0;
+    return type == BROKER_ACCEPT || type == BROKER_DIAL || type == BROKER_CAPTURE ? 1 : 0;
 }

@@ -26,6 +26,9 @@ typedef enum BrokerMessageType {
     BROKER_DIALED = 5,
     /* supervisor -> device: the guest was reset, drop all connections. */
     BROKER_RESET = 6,
+    /* supervisor -> device, with a descriptor as vsock-capture.h takes it: write all packets there,
+     * in place of where they went before. */
+    BROKER_CAPTURE = 7,
 } BrokerMessageType;
 
 typedef struct BrokerMessage {

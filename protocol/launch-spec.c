@@ -68,6 +68,7 @@ int launch_spec_encode(const LaunchSpec *spec, uint8_t **ret_bytes, size_t *ret_
     byte_writer_put_u8(&writer, (uint8_t)spec->accelerator);
     byte_writer_put_u8(&writer, (uint8_t)spec->seccomp_action);
     byte_writer_put_u8(&writer, spec->paused);
+    byte_writer_put_u8(&writer, spec->balloon);
     byte_writer_put_le32(&writer, spec->payload_timeout_ms);
     byte_writer_put_le32(&writer, spec->orphan_timeout_ms);
     byte_writer_put_le32(&writer, spec->record_timeout_ms);
@@ -216,6 +217,7 @@ static int get_machine(ByteReader *reader, LaunchSpec *spec)
         byte_reader_get_le32(reader, &spec->cpus) < 0 ||
         byte_reader_get_u8(reader, &accelerator) < 0 ||
         byte_reader_get_u8(reader, &seccomp_action) < 0 || get_bool(reader, &spec->paused) < 0 ||
+        get_bool(reader, &spec->balloon) < 0 ||
         byte_reader_get_le32(reader, &spec->payload_timeout_ms) < 0 ||
         byte_reader_get_le32(reader, &spec->orphan_timeout_ms) < 0 ||
         byte_reader_get_le32(reader, &spec->record_timeout_ms) < 0)

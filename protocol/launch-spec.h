@@ -72,6 +72,7 @@ typedef struct LaunchSpec {
     LaunchAccelerator accelerator;
     LaunchSeccompAction seccomp_action;
     bool paused;                 /* no vCPU runs before a resume */
+    bool balloon;                /* the guest gets a memory balloon */
     uint32_t payload_timeout_ms; /* 0: none */
     uint32_t orphan_timeout_ms;  /* how long it lives without a daemon; 0: as long as it likes */
     uint32_t record_timeout_ms;  /* how long its death record waits for a daemon */

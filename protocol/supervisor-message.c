@@ -65,11 +65,16 @@ size_t supervisor_message_encode(const SupervisorMessage *message,
         byte_writer_put_u8(&writer, message->stop.kill);
         break;
     case SUPERVISOR_CONNECT:
+    case SUPERVISOR_LISTEN_VSOCK:
+    case SUPERVISOR_CAPTURE_VSOCK:
     case SUPERVISOR_OPEN_CONSOLE:
     case SUPERVISOR_OPEN_LOG:
     case SUPERVISOR_CONNECTED:
         byte_writer_put_le32(&writer, message->id);
         byte_writer_put_le32(&writer, message->value);
+        break;
+    case SUPERVISOR_SET_BALLOON:
+        byte_writer_put_le64(&writer, message->size);
         break;
     case SUPERVISOR_INITIALIZE_PARTITION:
         byte_writer_put_le32(&writer, message->value);
@@ -259,6 +264,8 @@ static int get_body(ByteReader *reader, SupervisorMessage *message)
     case SUPERVISOR_KILL:
         return get_u32(reader, INITIATOR_GUEST, INITIATOR_MAX - 1, &message->value);
     case SUPERVISOR_CONNECT:
+    case SUPERVISOR_LISTEN_VSOCK:
+    case SUPERVISOR_CAPTURE_VSOCK:
     case SUPERVISOR_CONNECTED:
         if (byte_reader_get_le32(reader, &message->id) < 0)
             return -EBADMSG;
@@ -271,6 +278,8 @@ static int get_body(ByteReader *reader, SupervisorMessage *message)
         if (byte_reader_get_le32(reader, &message->id) < 0)
             return -EBADMSG;
         return get_u32(reader, 0, LOG_KIND_MAX - 1, &message->value);
+    case SUPERVISOR_SET_BALLOON:
+        return byte_reader_get_le64(reader, &message->size);
     case SUPERVISOR_INITIALIZE_PARTITION:
         if (byte_reader_get_le32(reader, &message->value) < 0)
             return -EBADMSG;

@@ -52,6 +52,11 @@ typedef enum SupervisorMessageType {
      * carries: what is kept, then what comes. @id */
     SUPERVISOR_OPEN_CONSOLE = 12,
     SUPERVISOR_OPEN_LOG = 13,
+    /* Hands the guest's connections to host port @value to the SOCK_SEQPACKET socket it carries.
+     * @id */
+    SUPERVISOR_LISTEN_VSOCK = 14,
+    SUPERVISOR_CAPTURE_VSOCK = 15, /* writes the guest's packets to what it carries. @id */
+    SUPERVISOR_SET_BALLOON = 16,   /* takes @size bytes of its memory from the guest */
     /* Up. */
     SUPERVISOR_ACCEPTED = 64,  /* the spec is good; events follow */
     SUPERVISOR_REFUSED = 65,   /* @error_kind and @text; nothing was started */
@@ -94,7 +99,7 @@ typedef struct SupervisorMessage {
     uint32_t id;
     uint32_t value;
     StopPlan stop;                      /* STOP */
-    uint64_t size;                      /* INITIALIZE_PARTITION */
+    uint64_t size;                      /* INITIALIZE_PARTITION and SET_BALLOON */
     uint64_t time_usec;                 /* CLOCK_REALTIME: events, but DIED, and STATE */
     uint64_t event_number;              /* events, STATE and ACKNOWLEDGE */
     uint64_t acknowledged;              /* STATE */

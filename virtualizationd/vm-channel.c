@@ -2,9 +2,11 @@
 #include "virtualizationd/vm-channel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "common/fd.h"
 #include "virtualizationd/vm-follow.h"
@@ -27,14 +29,13 @@ static void channel_free(VmChannel *channel)
     free(channel);
 }
 
-/* Sends the request @type with @value and the supervisor's end of a new stream, and lets @call wait
- * for the answer. */
-static int channel_request(
-    Vm *vm, SupervisorMessageType type, uint32_t value, BusCall *call, Error *error)
+/* Sends the request @message with @vm_fd, and lets @call wait for the answer, which is @client_fd,
+ * or empty when that is negative. Takes @client_fd when it succeeds. */
+static int request(
+    Vm *vm, SupervisorMessage *message, int vm_fd, int client_fd, BusCall *call, Error *error)
 {
     size_t n_waiting = 0;
     VmChannel *channel;
-    int pair[2];
 
     LIST_FOREACH(channel, &vm->channels.waiting, link)
     {
@@ -45,36 +46,55 @@ static int channel_request(
                          "%d streams to VM '%s' are on their way: wait for one", WAITING_MAX,
                          vm->name);
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return error_set_errno(error, ERROR_FAILED, errno, "cannot make a stream");
-    _cleanup_close_ int client_fd = pair[0];
-    _cleanup_close_ int vm_fd = pair[1];
     channel = calloc(1, sizeof(*channel));
     if (!channel)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    const SupervisorMessage message = { .type = type,
-                                        .id = ++vm->channels.last_id,
-                                        .value = value };
-    int r = vm_send(vm, &message, vm_fd, error);
+    message->id = ++vm->channels.last_id;
+    int r = vm_send(vm, message, vm_fd, error);
     if (r < 0) {
         free(channel);
         return r;
     }
 
-    channel->id = message.id;
-    channel->type = type;
+    channel->id = message->id;
+    channel->type = message->type;
     channel->call = bus_call_ref(call);
-    channel->client_fd = take_fd(&client_fd);
+    channel->client_fd = client_fd;
     LIST_INSERT_HEAD(&vm->channels.waiting, channel, link);
+    return 0;
+}
+
+/* The same with the two ends of a new pair of sockets. */
+static int channel_request(
+    Vm *vm, SupervisorMessageType type, uint32_t value, BusCall *call, Error *error)
+{
+    int kind = type == SUPERVISOR_LISTEN_VSOCK ? SOCK_SEQPACKET : SOCK_STREAM;
+    SupervisorMessage message = { .type = type, .value = value };
+    int pair[2];
+
+    if (socketpair(AF_UNIX, kind | SOCK_CLOEXEC, 0, pair) < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot make a stream");
+    _cleanup_close_ int client_fd = pair[0];
+    _cleanup_close_ int vm_fd = pair[1];
+    int r = request(vm, &message, vm_fd, client_fd, call, error);
+    if (r >= 0)
+        (void)take_fd(&client_fd);
+    return r;
+}
+
+static int check_port(uint32_t port, Error *error)
+{
+    if (port < VSOCK_PORT_MIN)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "port %u is a system's own: use %u or above", port, VSOCK_PORT_MIN);
     return 0;
 }
 
 int vm_connect_vsock(Vm *vm, uint32_t port, BusCall *call, Error *error)
 {
-    if (port < VSOCK_PORT_MIN)
-        return error_set(error, ERROR_INVALID_ARGUMENT,
-                         "port %u is the guest system's own: use %u or above", port,
-                         VSOCK_PORT_MIN);
+    int r = check_port(port, error);
+    if (r < 0)
+        return r;
     if (!vm_is_running(vm) || vm->state == VM_SUSPENDED)
         return vm_refuse_state(vm, "connected to", error);
     return channel_request(vm, SUPERVISOR_CONNECT, port, call, error);
@@ -106,6 +126,55 @@ int vm_open_log(Vm *vm, LogKind kind, BusCall *call, Error *error)
     return r < 0 ? r : channel_request(vm, SUPERVISOR_OPEN_LOG, kind, call, error);
 }
 
+/* As long as it was started and is not dead: a guest that is still to boot may dial at once. */
+static int check_was_started(const Vm *vm, const char *what, Error *error)
+{
+    return vm->state == VM_DEAD || vm->connection < 0 ? vm_refuse_state(vm, what, error) : 0;
+}
+
+int vm_listen_vsock(Vm *vm, uint32_t port, BusCall *call, Error *error)
+{
+    int r = check_port(port, error);
+    if (r < 0)
+        return r;
+    if (port == vm->cid)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "port %u is the one of the guest link: use another", port);
+    r = check_was_started(vm, "listened to", error);
+    return r < 0 ? r : channel_request(vm, SUPERVISOR_LISTEN_VSOCK, port, call, error);
+}
+
+/* vsock-device, which writes there, must never wait. */
+static int check_capture_file(int fd, Error *error)
+{
+    struct stat status;
+    int type = 0;
+    socklen_t size = sizeof(type);
+
+    int access = fd_get_access_mode(fd);
+    if (fstat(fd, &status) < 0)
+        return error_set_errno(error, ERROR_INVALID_FILE, errno, "the descriptor");
+    if (S_ISSOCK(status.st_mode) && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+        type == SOCK_STREAM)
+        return 0;
+    if (S_ISFIFO(status.st_mode) && (access == O_WRONLY || access == O_RDWR) &&
+        (fcntl(fd, F_GETFL) & O_NONBLOCK))
+        return 0;
+    return error_set(error, ERROR_INVALID_FILE,
+                     "the descriptor is neither a stream socket nor the writing end of a pipe with "
+                     "O_NONBLOCK");
+}
+
+int vm_capture_vsock(Vm *vm, int fd, BusCall *call, Error *error)
+{
+    SupervisorMessage message = { .type = SUPERVISOR_CAPTURE_VSOCK };
+
+    int r = check_capture_file(fd, error);
+    if (r >= 0)
+        r = check_was_started(vm, "captured from", error);
+    return r < 0 ? r : request(vm, &message, fd, -EBADF, call, error);
+}
+
 /* What a supervisor answers is of its choice: any number gets a sentence. */
 static void set_refusal(const Vm *vm, const VmChannel *channel, uint32_t error_number, Error *error)
 {
@@ -114,6 +183,12 @@ static void set_refusal(const Vm *vm, const VmChannel *channel, uint32_t error_n
     if (channel->type == SUPERVISOR_CONNECT)
         (void)error_set(error, number == ETIMEDOUT ? ERROR_TIMED_OUT : ERROR_CONNECTION_REFUSED,
                         "the guest does not take the connection: %s", strerror(number));
+    else if (number == EADDRINUSE)
+        (void)error_set(error, ERROR_INVALID_STATE,
+                        "somebody listens on that port of VM '%s' already", vm->name);
+    else if (number == EUSERS && channel->type == SUPERVISOR_LISTEN_VSOCK)
+        (void)error_set(error, ERROR_LIMITS_EXCEEDED,
+                        "too many ports of VM '%s' are listened on: close one", vm->name);
     else if (number == EBUSY)
         (void)error_set(error, ERROR_INVALID_STATE,
                         "the console of VM '%s' is taken, another client types there: open it "
@@ -145,7 +220,9 @@ void vm_channel_answer(Vm *vm, uint32_t id, uint32_t error_number)
     if (!channel)
         return;
 
-    if (error_number == 0) {
+    if (error_number == 0 && channel->client_fd < 0) {
+        bus_call_reply(channel->call, DBUS_TYPE_INVALID);
+    } else if (error_number == 0) {
         bus_call_reply(channel->call, DBUS_TYPE_UNIX_FD, &channel->client_fd, DBUS_TYPE_INVALID);
     } else {
         set_refusal(vm, channel, error_number, &error);

@@ -37,6 +37,12 @@ int vm_connect_vsock(Vm *vm, uint32_t port, BusCall *call, Error *error);
 int vm_open_console(Vm *vm, ConsoleMode mode, BusCall *call, Error *error);
 int vm_open_log(Vm *vm, LogKind kind, BusCall *call, Error *error);
 
+/* Answers @call with a socket that gets the guest's connections to the host's port. */
+int vm_listen_vsock(Vm *vm, uint32_t port, BusCall *call, Error *error);
+
+/* Has the guest's packets captured to @fd, which stays the caller's. */
+int vm_capture_vsock(Vm *vm, int fd, BusCall *call, Error *error);
+
 /* The supervisor has answered the request @id: with 0 or an errno. */
 void vm_channel_answer(Vm *vm, uint32_t id, uint32_t error_number);
 

@@ -331,6 +331,7 @@ static const Field config_fields[] = {
       .read = read_choice,
       .offset = offsetof(VmConfig, cpu_topology),
       .choices = cpu_topologies },
+    BOOL("balloon", VmConfig, balloon),
     { .name = "platform_version", .type = json_type_string, .read = read_platform_version },
     { .name = "console_input_device",
       .type = json_type_string,

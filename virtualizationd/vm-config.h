@@ -45,6 +45,7 @@ typedef struct VmConfig {
     size_t n_disks;
     uint64_t memory_bytes;
     VmCpuTopology cpu_topology;
+    bool balloon; /* the guest has a device that gives memory back */
     LaunchAccelerator accelerator;
     uint32_t payload_timeout_ms;
 } VmConfig;

@@ -2,6 +2,7 @@
 /* org.virtualizationd1.VirtualMachine: methods for the owner and whom
  * authorization.h lets, properties for everybody. */
 #include "common/error.h"
+#include "common/fd.h"
 #include "dbus/interfaces.h"
 #include "virtualizationd/authorization.h"
 #include "virtualizationd/bus-dict.h"
@@ -100,6 +101,40 @@ static int on_connect_vsock(void *object, BusCall *call, Error *error)
                                DBUS_TYPE_INVALID))
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     return vm_connect_vsock(object, port, call, error);
+}
+
+static int on_listen_vsock(void *object, BusCall *call, Error *error)
+{
+    dbus_uint32_t port;
+
+    if (!dbus_message_get_args(bus_call_get_message(call), NULL, DBUS_TYPE_UINT32, &port,
+                               DBUS_TYPE_INVALID))
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    return vm_listen_vsock(object, port, call, error);
+}
+
+static int on_capture_vsock(void *object, BusCall *call, Error *error)
+{
+    int fd;
+
+    if (!dbus_message_get_args(bus_call_get_message(call), NULL, DBUS_TYPE_UNIX_FD, &fd,
+                               DBUS_TYPE_INVALID))
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    _cleanup_close_ int capture_fd = fd; /* a duplicate, ours */
+    return vm_capture_vsock(object, capture_fd, call, error);
+}
+
+static int on_set_memory_balloon(void *object, BusCall *call, Error *error)
+{
+    dbus_uint64_t bytes;
+
+    if (!dbus_message_get_args(bus_call_get_message(call), NULL, DBUS_TYPE_UINT64, &bytes,
+                               DBUS_TYPE_INVALID))
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    int r = vm_set_balloon(object, bytes, error);
+    if (r >= 0)
+        bus_call_reply(call, DBUS_TYPE_INVALID);
+    return r;
 }
 
 /* Reads the call's one argument, a string of the bus's, which lives as long as the call. */
@@ -319,6 +354,9 @@ static const BusMethod methods[] = {
     { "Suspend", "", "", on_suspend, ACTION_MANAGE_OTHERS },
     { "Resume", "", "", on_resume, ACTION_MANAGE_OTHERS },
     { "ConnectVsock", "u", "h", on_connect_vsock, ACTION_MANAGE_OTHERS },
+    { "ListenVsock", "u", "h", on_listen_vsock, ACTION_MANAGE_OTHERS },
+    { "CaptureVsock", "h", "", on_capture_vsock, ACTION_DEBUG },
+    { "SetMemoryBalloon", "t", "", on_set_memory_balloon, ACTION_MANAGE_OTHERS },
     { "OpenConsole", "s", "h", on_open_console, ACTION_DEBUG },
     { "OpenLog", "s", "h", on_open_log, ACTION_DEBUG },
     { "GetDeathRecord", "", "a{sv}", on_get_death_record, ACTION_DEBUG },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What clients ask of a VM. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,9 @@
 #include "virtualizationd/vm-directory.h"
 #include "virtualizationd/vm-follow.h"
 #include "virtualizationd/vm-launch.h"
+
+/* What a guest keeps at least: below, its kernel ends processes for want of memory. */
+#define GUEST_MEMORY_MIN (UINT64_C(32) << 20)
 
 int vm_refuse_state(const Vm *vm, const char *what, Error *error)
 {
@@ -192,4 +196,24 @@ int vm_resume(Vm *vm, Error *error)
     if (vm->state != VM_SUSPENDED)
         return vm_refuse_state(vm, "resumed", error);
     return vm_send_value(vm, SUPERVISOR_RESUME, 0, error);
+}
+
+int vm_set_balloon(Vm *vm, uint64_t bytes, Error *error)
+{
+    const SupervisorMessage message = { .type = SUPERVISOR_SET_BALLOON, .size = bytes };
+    uint64_t max = vm->config->memory_bytes > GUEST_MEMORY_MIN
+                       ? vm->config->memory_bytes - GUEST_MEMORY_MIN
+                       : 0;
+
+    if (!vm->config->balloon)
+        return error_set(error, ERROR_NOT_SUPPORTED,
+                         "VM '%s' has no balloon: its configuration lacks \"balloon\": true",
+                         vm->name);
+    if (bytes > max)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "the balloon of VM '%s' takes at most %" PRIu64 " bytes, not %" PRIu64,
+                         vm->name, max, bytes);
+    if (!vm_is_running(vm) || vm->state == VM_STOPPING)
+        return vm_refuse_state(vm, "given a balloon", error);
+    return vm_send(vm, &message, -EBADF, error);
 }

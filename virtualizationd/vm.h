@@ -112,6 +112,7 @@ int vm_stop(Vm *vm, const StopPlan *plan, Error *error);
 int vm_kill(Vm *vm, DeathInitiator initiator, Error *error);
 int vm_suspend(Vm *vm, Error *error);
 int vm_resume(Vm *vm, Error *error);
+int vm_set_balloon(Vm *vm, uint64_t bytes, Error *error);
 
 /* Whether its vCPUs were released, and it is not dead. */
 bool vm_is_running(const Vm *vm);

@@ -143,3 +143,8 @@ int broker_dial(Broker *broker, uint32_t id, uint32_t port, int fd)
     broker->dials[broker->n_dials++] = id;
     return 0;
 }
+
+int broker_capture(Broker *broker, int fd)
+{
+    return broker_send(broker, BROKER_CAPTURE, 0, 0, fd);
+}

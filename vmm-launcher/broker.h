@@ -29,3 +29,7 @@ DEFINE_CLEANUP(Broker, broker_free);
 /* Connects the stream socket @fd, which stays the caller's, to guest port @port. -EBUSY when too
  * many dials are on their way. */
 int broker_dial(Broker *broker, uint32_t id, uint32_t port, int fd);
+
+/* Lets vsock-device write all packets to @fd, which stays the caller's; see
+ * vsock-device/vsock-capture.h. */
+int broker_capture(Broker *broker, int fd);

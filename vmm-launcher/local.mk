@@ -25,6 +25,7 @@ liblauncher_a_SOURCES = \
 	%D%/template-root.c %D%/template-root.h \
 	%D%/vm-cgroup.c %D%/vm-cgroup.h \
 	%D%/vm-console.c %D%/vm-console.h \
+	%D%/vsock-listeners.c %D%/vsock-listeners.h \
 	%D%/vm-uid.c %D%/vm-uid.h \
 	%D%/vmm-log.c %D%/vmm-log.h \
 	%D%/vmm.c %D%/vmm.h

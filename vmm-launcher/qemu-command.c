@@ -94,6 +94,8 @@ static void add_machine(VmmCommand *command, const VmmMachine *machine, int *r)
     ADD("-object", "rng-builtin,id=rng");
     ADD("-device", "virtio-rng-pci,rng=rng");
     ADD("-device", "pvpanic-pci");
+    if (spec->balloon)
+        ADD("-device", "virtio-balloon-pci,deflate-on-oom=on");
     ADD("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
 

@@ -4,6 +4,7 @@
 #include "vmm-launcher/qemu.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #define COMMANDS_MAX     8  /* waiting for their answers */
 #define LINES_A_TURN_MAX 64 /* before other event sources get theirs */
 #define READ_SIZE        4096
+#define LINE_SENT_MAX    96
 #define SIGNAL_MAX       64
 
 typedef enum QmpCommand {
@@ -26,9 +28,11 @@ typedef enum QmpCommand {
     QMP_CONT,
     QMP_STOP,
     QMP_SYSTEM_POWERDOWN,
+    QMP_BALLOON,
     QMP_COMMAND_MAX,
 } QmpCommand;
 
+/* But for QMP_BALLOON, which has a number in it. */
 static const char *const command_lines[QMP_COMMAND_MAX] = {
     [QMP_CAPABILITIES] = "{\"execute\":\"qmp_capabilities\"}\n",
     [QMP_CONT] = "{\"execute\":\"cont\"}\n",
@@ -45,6 +49,7 @@ struct VmmControl {
     bool greeted;
     bool running; /* handlers->running was called */
     bool failed;
+    uint64_t guest_memory_bytes; /* of the last QMP_BALLOON */
     VmmEnd end;
     QmpCommand waiting[COMMANDS_MAX]; /* in the order they were sent */
     size_t n_waiting;
@@ -63,10 +68,25 @@ static void control_fail(VmmControl *control, const char *sentence)
     control->handlers->failed(control->userdata, sentence);
 }
 
+/* Returns the size in bytes. */
+static size_t write_line(const VmmControl *control,
+                         QmpCommand command,
+                         char line[static LINE_SENT_MAX])
+{
+    int n = command == QMP_BALLOON
+                ? snprintf(line, LINE_SENT_MAX,
+                           "{\"execute\":\"balloon\",\"arguments\":{\"value\":%" PRIu64 "}}\n",
+                           control->guest_memory_bytes)
+                : snprintf(line, LINE_SENT_MAX, "%s", command_lines[command]);
+
+    return (size_t)n; /* all of them fit */
+}
+
 static void control_send(VmmControl *control, QmpCommand command)
 {
-    const char *line = command_lines[command];
-    size_t size = strlen(line);
+    char line[LINE_SENT_MAX];
+
+    size_t size = write_line(control, command, line);
 
     if (control->failed)
         return;
@@ -138,6 +158,7 @@ static void on_answer(VmmControl *control, bool is_error)
         control->handlers->suspended(control->userdata);
         break;
     case QMP_SYSTEM_POWERDOWN:
+    case QMP_BALLOON:
     case QMP_COMMAND_MAX:
         break;
     }
@@ -329,6 +350,12 @@ static void control_power_button(VmmControl *control)
     control_request(control, QMP_SYSTEM_POWERDOWN);
 }
 
+static void control_set_guest_memory(VmmControl *control, uint64_t bytes)
+{
+    control->guest_memory_bytes = bytes;
+    control_request(control, QMP_BALLOON);
+}
+
 static VmmEnd control_drain(VmmControl *control)
 {
     for (int i = 0; i < LINES_A_TURN_MAX && !control->failed && read_some(control) > 0; i++)
@@ -359,6 +386,7 @@ const VmmBackend vmm_backend_qemu = {
     .suspend = control_suspend,
     .resume = control_resume,
     .power_button = control_power_button,
+    .set_guest_memory = control_set_guest_memory,
     .drain = control_drain,
     .find_signal = find_signal,
 };

@@ -45,6 +45,7 @@
 #include "vmm-launcher/vm-cgroup.h"
 #include "vmm-launcher/vm-console.h"
 #include "vmm-launcher/vmm-log.h"
+#include "vmm-launcher/vsock-listeners.h"
 
 #define LOG_RING_SIZE   65536 /* of what guest-manager logs: what a new reader sees of the past */
 #define TRANSFER_SIZE   4096
@@ -84,6 +85,7 @@ typedef struct Supervisor {
     Output *log, *payload_out;
     ByteRing log_ring;
     StreamReaders log_readers, vmm_readers;
+    VsockListeners vsock_listeners;
 
     sd_event_source *stub_io, *stub_end, *stderr_io;
     sd_event_source *start_timer, *silence_timer, *kill_timer, *orphan_timer, *record_timer,
@@ -547,7 +549,7 @@ static int on_guest_connect(void *userdata, uint32_t port, int *ret_fd)
     int pair[2];
 
     if (port != supervisor->setup->spec->cid)
-        return -ECONNREFUSED;
+        return vsock_listeners_connect(&supervisor->vsock_listeners, port, ret_fd);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
 
@@ -636,6 +638,19 @@ static int open_log(Supervisor *supervisor, LogKind kind, int fd)
     return -EINVAL;
 }
 
+static void on_vsock_request(Supervisor *supervisor, const SupervisorMessage *message, int *fd)
+{
+    int r = *fd < 0 ? -EINVAL : 0;
+
+    if (r >= 0 && message->type == SUPERVISOR_CAPTURE_VSOCK)
+        r = broker_capture(supervisor->broker, *fd);
+    else if (r >= 0 && message->value == supervisor->setup->spec->cid)
+        r = -EADDRINUSE; /* the guest link */
+    else if (r >= 0)
+        r = vsock_listeners_add(&supervisor->vsock_listeners, message->value, take_fd(fd));
+    on_dialed(supervisor, message->id, -r);
+}
+
 /* Takes @fd. */
 static void on_open_request(Supervisor *supervisor, const SupervisorMessage *message, int fd)
 {
@@ -673,6 +688,16 @@ static void on_daemon_request(void *userdata, const SupervisorMessage *message, 
         break;
     case SUPERVISOR_CONNECT:
         on_connect_request(supervisor, message, *fd);
+        break;
+    case SUPERVISOR_LISTEN_VSOCK:
+    case SUPERVISOR_CAPTURE_VSOCK:
+        on_vsock_request(supervisor, message, fd);
+        break;
+    case SUPERVISOR_SET_BALLOON:
+        if (supervisor->setup->spec->balloon &&
+            message->size < supervisor->setup->spec->memory_bytes)
+            backend->set_guest_memory(supervisor->control,
+                                      supervisor->setup->spec->memory_bytes - message->size);
         break;
     case SUPERVISOR_OPEN_CONSOLE:
     case SUPERVISOR_OPEN_LOG:
@@ -818,6 +843,7 @@ static int set_up(Supervisor *supervisor)
     int r = sd_event_new(&supervisor->event);
     if (r < 0)
         return r;
+    vsock_listeners_init(&supervisor->vsock_listeners, supervisor->event, PRIORITY_NORMAL);
     stream_readers_init(&supervisor->log_readers, supervisor->event, PRIORITY_BULK, NULL, NULL);
     stream_readers_init(&supervisor->vmm_readers, supervisor->event, PRIORITY_BULK, NULL, NULL);
     stop_sequence_init(&supervisor->stop, supervisor->event, &stop_handlers, supervisor);
@@ -883,6 +909,7 @@ static void release_vm(Supervisor *supervisor)
     supervisor->control = setup->backend->control_free(supervisor->control);
     supervisor->guard = guard_free(supervisor->guard);
     supervisor->console = vm_console_free(supervisor->console);
+    vsock_listeners_deinit(&supervisor->vsock_listeners);
     stream_readers_deinit(&supervisor->log_readers);
     stream_readers_deinit(&supervisor->vmm_readers);
     byte_ring_deinit(&supervisor->log_ring);

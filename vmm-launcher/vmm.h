@@ -88,6 +88,8 @@ typedef struct VmmBackend {
     void (*suspend)(VmmControl *control);
     void (*resume)(VmmControl *control);
     void (*power_button)(VmmControl *control);
+    /* How much of its memory the guest is to keep; with a balloon only. */
+    void (*set_guest_memory)(VmmControl *control, uint64_t bytes);
     /* Reads what the VMM has said up to now, and how it said that it ends. */
     VmmEnd (*drain)(VmmControl *control);
     /* The signal that ended the VMM though it exited in an orderly way, out of the last lines it

@@ -121,7 +121,7 @@ static int check_message(
         return error_set(error, ERROR_INVALID_ARGUMENT,
                          "broker message %d with a wrong number of descriptors",
                          (int)message->type);
-    if (fd >= 0 && !is_stream_socket(fd))
+    if (fd >= 0 && message->type != BROKER_CAPTURE && !is_stream_socket(fd))
         return error_set(error, ERROR_INVALID_FILE,
                          "the broker's descriptor is no Unix stream socket");
 

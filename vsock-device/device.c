@@ -5,10 +5,12 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 #include "common/bytes.h"
 #include "common/fd.h"
+#include "common/log.h"
 #include "vhost-user/vhost-user-device.h"
 #include "vhost-user/vhost-user-socket.h"
 #include "vsock-device/broker-client.h"
@@ -127,6 +129,14 @@ static int on_socket(sd_event_source *source, int fd, uint32_t events, void *use
     return 0;
 }
 
+static void start_capture(Device *device, int fd)
+{
+    int r = vsock_capture_start(&device->vsock.capture, fd);
+
+    if (r < 0)
+        log_warning("cannot capture: %s", strerror(-r));
+}
+
 static void handle_broker_message(Device *device,
                                   const BrokerMessage *message,
                                   int fd,
@@ -136,6 +146,8 @@ static void handle_broker_message(Device *device,
         vsock_switch_drop_all(&device->vsock);
     else if (message->type == BROKER_DIAL)
         vsock_switch_dial(&device->vsock, message->id, message->value, fd);
+    else if (message->type == BROKER_CAPTURE)
+        start_capture(device, fd);
     else if (stream)
         vsock_switch_answer(&device->vsock, stream, fd);
     else

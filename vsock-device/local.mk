@@ -7,6 +7,7 @@ libvsock_device_a_SOURCES = \
 	%D%/reset-queue.c %D%/reset-queue.h \
 	%D%/stream-buffer.c %D%/stream-buffer.h \
 	%D%/stream.c %D%/stream.h \
+	%D%/vsock-capture.c %D%/vsock-capture.h \
 	%D%/vsock-connection.c %D%/vsock-connection.h \
 	%D%/vsock-packet.c %D%/vsock-packet.h \
 	%D%/vsock-switch.c %D%/vsock-switch.h

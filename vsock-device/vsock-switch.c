@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/fd.h"
 #include "common/log.h"
 #include "vsock-device/io-vector.h"
@@ -263,6 +264,15 @@ void vsock_switch_dial(VsockSwitch *vsock, uint32_t id, uint32_t port, int fd)
         broker_client_report_dial(vsock->broker, id, -r);
 }
 
+static void capture(VsockSwitch *vsock,
+                    const VsockPacket *packet,
+                    const struct iovec *parts,
+                    size_t n_parts)
+{
+    if (vsock_capture_is_on(&vsock->capture))
+        vsock_capture_packet(&vsock->capture, packet, parts, n_parts, realtime_usec());
+}
+
 /* ---- From the guest ---- */
 
 static void on_request(VsockSwitch *vsock, const VsockPacket *packet)
@@ -370,6 +380,7 @@ static int receive_packet(VsockSwitch *vsock, Virtqueue *queue)
         return -EBADMSG;
     }
 
+    capture(vsock, &packet, chain.parts, chain.n_readable);
     dispatch_packet(vsock, &packet, &chain);
     virtqueue_complete(queue, &chain, 0);
     return 1;
@@ -468,6 +479,7 @@ static uint32_t fill_chain(VsockSwitch *vsock, const VirtqueueChain *chain)
     packet.destination_cid = vsock->guest_cid;
     vsock_packet_encode(&packet, header);
     io_vector_copy_in(chain->parts, header, sizeof(header));
+    capture(vsock, &packet, chain->parts, chain->n_writable);
     return VSOCK_PACKET_HEADER_SIZE + packet.size;
 }
 
@@ -550,6 +562,7 @@ int vsock_switch_init(VsockSwitch *vsock,
         .next_deadline_usec = STREAM_NO_DEADLINE,
     };
     TAILQ_INIT(&vsock->ready);
+    vsock_capture_init(&vsock->capture, event);
 
     int r =
         sd_event_add_time(event, &vsock->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_timer, vsock);
@@ -571,6 +584,7 @@ void vsock_switch_deinit(VsockSwitch *vsock)
 
     LIST_FOREACH_REMOVABLE(stream, next, &vsock->streams, link)
     remove_stream(vsock, stream);
+    vsock_capture_deinit(&vsock->capture);
     vsock->timer = sd_event_source_disable_unref(vsock->timer);
     vsock->work = sd_event_source_disable_unref(vsock->work);
 }

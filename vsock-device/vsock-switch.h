@@ -15,6 +15,7 @@
 #include "vsock-device/broker-client.h"
 #include "vsock-device/reset-queue.h"
 #include "vsock-device/stream.h"
+#include "vsock-device/vsock-capture.h"
 
 #define VSOCK_STREAMS_MAX       256 /* each may come to hold a buffer and a descriptor */
 #define VSOCK_TURN_PACKETS      256
@@ -40,6 +41,7 @@ struct VsockSwitch {
     StreamList by_ports[VSOCK_PORT_BUCKETS]; /* without those that are detached */
     StreamQueue ready;                       /* have something for the guest, in turn */
     ResetQueue resets;
+    VsockCapture capture;
     uint32_t last_host_port;
     unsigned n_violations;
 };

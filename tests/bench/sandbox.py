@@ -36,7 +36,7 @@ from harness import Host, wait_until  # noqa: E402
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
 LAYERS = 'SCNRL'
 NO_FD = 0xffff
-ACCEPTED, REFUSED, RUNNING, DIED = 16, 17, 18, 20  # protocol/supervisor-message.h
+ACCEPTED, REFUSED, RUNNING, DIED = 64, 65, 66, 68  # protocol/supervisor-message.h
 now = time.monotonic
 
 
@@ -52,9 +52,9 @@ def emit_series(name, values, unit):
 
 def launch_spec(cid, params=b''):
     """protocol/launch-spec.h: a machine of 128 MiB with the kernel in descriptor 0, TCG, paused."""
-    spec = struct.pack('<IH32sIQIBBBIH', 0x3150534c, 2, b'0' * 32, cid, 128 << 20, 1, 2, 0, 0, 0,
-                       len(params)) + params
-    return spec + struct.pack('<8HH', 0, *[NO_FD] * 7, 0)
+    spec = struct.pack('<IH32sIQIBBBBIIIH', 0x3150534c, 3, b'0' * 32, cid, 128 << 20, 1, 2, 0, 0,
+                       0, 0, 1, 1, len(params)) + params
+    return spec + struct.pack('<9HH', 0, *[NO_FD] * 8, 0)
 
 
 class Launch:
@@ -69,7 +69,7 @@ class Launch:
         self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.connection.settimeout(120)
         self.connection.connect(f'{host.runtime_dir}/launcher/socket')
-        socket.send_fds(self.connection, [struct.pack('<HI', 1, 1)], [memfd])
+        socket.send_fds(self.connection, [struct.pack('<HII', 1, 1, 1)], [memfd])
         socket.send_fds(self.connection, [struct.pack('<HI', 2, 1)], [kernel])
         os.close(memfd)
 

@@ -26,7 +26,8 @@ integration_tests = \
 	%D%/test-tool-help.py \
 	%D%/test-user-mode.py \
 	%D%/test-vbmeta.py \
-	%D%/test-vmctl.py
+	%D%/test-vmctl.py \
+	%D%/test-vsock.py
 # What these are about, QEMU's versions and the packaged policies, is the same in a build with the
 # sanitizers.
 long_integration_tests = \

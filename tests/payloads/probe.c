@@ -345,6 +345,62 @@ static void serve_console(void)
     }
 }
 
+/* Dials the host's port, says hello, and prints what it is told. */
+static void greet(unsigned port)
+{
+    char text[LINE_SIZE];
+    int fd = dial_host(port);
+
+    if (fd < 0)
+        return;
+    if (write(fd, "hello from the guest", 20) != 20)
+        printf("write: %s\n", strerror(errno));
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    text[n > 0 ? n : 0] = '\0';
+    printf("told <%s>\n", text);
+    (void)close(fd);
+}
+
+/* Dials a port that nobody listens on, and one that somebody does. */
+static void dial_listeners(unsigned port)
+{
+    AVmPayload_notifyPayloadReady();
+    greet(port + 1);
+    greet(port);
+    printf("dialled\n");
+    pause();
+}
+
+static unsigned long read_free_mib(void)
+{
+    unsigned long kib = 0;
+    char line[128];
+    FILE *file = fopen("/proc/meminfo", "re");
+
+    while (file && fgets(line, sizeof(line), file) && sscanf(line, "MemFree: %lu", &kib) != 1)
+        continue;
+    if (file)
+        (void)fclose(file);
+    return kib / 1024;
+}
+
+/* Prints how much memory is free, each time that it has changed by much. */
+static void watch_memory(void)
+{
+    const struct timespec interval = { .tv_nsec = 50000000 };
+    unsigned long last = 0;
+
+    AVmPayload_notifyPayloadReady();
+    for (;;) {
+        unsigned long now = read_free_mib();
+        if (now > last + 4 || now + 4 < last) {
+            printf("free %lu\n", now);
+            last = now;
+        }
+        (void)nanosleep(&interval, NULL);
+    }
+}
+
 static bool find_mode(char *mode, size_t size)
 {
     static char line[4096];
@@ -398,6 +454,10 @@ int main(void)
         serve_echo((unsigned)number);
     else if (strcmp(mode, "console") == 0)
         serve_console();
+    else if (strcmp(mode, "greet") == 0)
+        dial_listeners((unsigned)number);
+    else if (strcmp(mode, "memory") == 0)
+        watch_memory();
     else if (strcmp(mode, "wait") == 0 || strcmp(mode, "deaf") == 0) {
         if (strcmp(mode, "deaf") == 0)
             (void)signal(SIGTERM, SIG_IGN);

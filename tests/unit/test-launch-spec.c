@@ -20,11 +20,12 @@ enum {
     AT_ACCELERATOR = 54,
     AT_SECCOMP_ACTION = 55,
     AT_PAUSED = 56,
-    AT_TIMEOUT = 57,
-    AT_ORPHAN_TIMEOUT = 61,
-    AT_RECORD_TIMEOUT = 65,
-    AT_PARAMS_LENGTH = 69,
-    AT_PARAMS = 71,
+    AT_BALLOON = 57,
+    AT_TIMEOUT = 58,
+    AT_ORPHAN_TIMEOUT = 62,
+    AT_RECORD_TIMEOUT = 66,
+    AT_PARAMS_LENGTH = 70,
+    AT_PARAMS = 72,
     PARAMS_LENGTH = 13,
     AT_FILES = AT_PARAMS + PARAMS_LENGTH,
     N_FILES = 9,
@@ -67,6 +68,7 @@ static int setup(void **state)
         .accelerator = ACCELERATOR_TCG,
         .seccomp_action = SECCOMP_LOG,
         .paused = true,
+        .balloon = true,
         .payload_timeout_ms = 60000,
         .orphan_timeout_ms = 30000,
         .record_timeout_ms = 300000,
@@ -149,6 +151,7 @@ static void spec_comes_back_from_its_encoding(void **state)
     assert_int_equal(decoded.log, spec->log);
     assert_int_equal(decoded.payload_out, spec->payload_out);
     assert_int_equal(decoded.stub_socket, spec->stub_socket);
+    assert_int_equal(decoded.balloon, spec->balloon);
     assert_int_equal(decoded.supervisor_socket, spec->supervisor_socket);
     assert_int_equal(decoded.orphan_timeout_ms, spec->orphan_timeout_ms);
     assert_int_equal(decoded.record_timeout_ms, spec->record_timeout_ms);
@@ -234,6 +237,8 @@ static void every_field_is_taken_in_its_range_only(void **state)
         { AT_SECCOMP_ACTION, 1, SECCOMP_ACTION_MAX, -EBADMSG },
         { AT_PAUSED, 1, 0, 0 },
         { AT_PAUSED, 1, 2, -EBADMSG },
+        { AT_BALLOON, 1, 0, 0 },
+        { AT_BALLOON, 1, 2, -EBADMSG },
         { AT_TIMEOUT, 4, 0, 0 },
         { AT_TIMEOUT, 4, LAUNCH_SPEC_TIMEOUT_MS_MAX, 0 },
         { AT_TIMEOUT, 4, LAUNCH_SPEC_TIMEOUT_MS_MAX + 1, -EBADMSG },

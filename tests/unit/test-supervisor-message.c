@@ -72,6 +72,9 @@ static const SupervisorMessage samples[] = {
                   .stop_step = STOP_STEP_KILL } },
     { .type = SUPERVISOR_CONNECTED, .id = 3, .value = ECONNREFUSED },
     { .type = SUPERVISOR_ADOPT },
+    { .type = SUPERVISOR_LISTEN_VSOCK, .id = 5, .value = 1024 },
+    { .type = SUPERVISOR_CAPTURE_VSOCK, .id = UINT32_MAX },
+    { .type = SUPERVISOR_SET_BALLOON, .size = UINT64_MAX },
     { .type = SUPERVISOR_ACKNOWLEDGE, .event_number = UINT64_MAX },
     { .type = SUPERVISOR_HELLO, .version = UINT32_MAX },
     { .type = SUPERVISOR_STATE,
@@ -158,8 +161,8 @@ static void every_truncation_and_a_byte_too_many_are_refused(void **state)
 static void types_of_no_message_are_refused(void **state)
 {
     (void)state;
-    static const uint16_t types[] = { 0,      SUPERVISOR_OPEN_LOG + 1,  SUPERVISOR_ACCEPTED - 1,
-                                      0x0101, SUPERVISOR_STOP_STEP + 1, UINT16_MAX };
+    static const uint16_t types[] = { 0,      SUPERVISOR_SET_BALLOON + 1, SUPERVISOR_ACCEPTED - 1,
+                                      0x0101, SUPERVISOR_STOP_STEP + 1,   UINT16_MAX };
     SupervisorMessage decoded;
 
     for (size_t i = 0; i < ELEMENTS_OF(types); i++) {
