@@ -12,10 +12,12 @@ libcommon_a_SOURCES = \
 	%D%/error.c %D%/error.h \
 	%D%/fd.c %D%/fd.h \
 	%D%/fd-message.c %D%/fd-message.h \
+	%D%/journal.c %D%/journal.h \
 	%D%/json-keys.c %D%/json-keys.h \
 	%D%/kvm.c %D%/kvm.h \
 	%D%/landlock.c %D%/landlock.h \
 	%D%/log.c %D%/log.h \
+	%D%/log-fields.h \
 	%D%/nearest-match.c %D%/nearest-match.h \
 	%D%/program-path.c %D%/program-path.h \
 	%D%/random.c %D%/random.h \

@@ -1,4 +1,6 @@
 # What systemd's tools read.
+catalogdir = $(prefix)/lib/systemd/catalog
+dist_catalog_DATA = systemd/virtualizationd.catalog
 sysusersdir = $(prefix)/lib/sysusers.d
 install-data-hook:
 	$(MKDIR_P) $(DESTDIR)$(sysusersdir)

@@ -10,6 +10,8 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/journal.h"
+#include "common/log-fields.h"
 #include "common/log.h"
 #include "virtualizationd/kill-point.h"
 #include "virtualizationd/vm-directory.h"
@@ -127,8 +129,10 @@ static void adopt_directory(Daemon *daemon, const char *id)
         log_error("VM %s is left alone: %s", id, error_get_message(&error));
         return;
     }
-    log_notice("VM %s is not to be saved, and its directory goes: %s", id,
-               error_get_message(&error));
+    const JournalField field = { FIELD_VM_ID, id };
+    journal_event(LOG_NOTICE, MESSAGE_VM_LOST, &field, 1,
+                  "VM %s is not to be saved, and its directory goes: %s", id,
+                  error_get_message(&error));
     vm_directory_end(daemon->vms_fd, id);
     vm_directory_remove(daemon->vms_fd, id);
 }

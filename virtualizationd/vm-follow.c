@@ -14,10 +14,12 @@
 #include "common/clock.h"
 #include "common/fd-message.h"
 #include "common/fd.h"
+#include "common/log-fields.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "virtualizationd/kill-point.h"
 #include "virtualizationd/vm-directory.h"
+#include "virtualizationd/vm-journal.h"
 
 #define EVENT_JUMP_MAX 1000 /* more would be made up: a supervisor counts each event */
 #define MESSAGES_BURST 200  /* of a supervisor, a second */
@@ -200,7 +202,10 @@ static void vm_apply(Vm *vm, const SupervisorMessage *message)
     if (next == VM_SUSPENDED)
         vm->resume_to = vm->state;
     vm->state = next;
-    log_info("VM %s: %s", vm->id, vm_event_to_string(message->event));
+    if (message->event == VM_EVENT_PAYLOAD_READY)
+        vm_journal(vm, LOG_INFO, MESSAGE_VM_READY, "its payload is ready");
+    else
+        log_info("VM %s: %s", vm->id, vm_event_to_string(message->event));
     note(vm, message);
 }
 
@@ -210,6 +215,7 @@ static void on_running(Vm *vm, const SupervisorMessage *message)
         return; /* it happens once */
     vm->started_usec = message->time_usec;
     vm->pid = message->value;
+    vm_journal(vm, LOG_INFO, MESSAGE_VM_STARTED, "started");
     note(vm, message);
 }
 
@@ -267,7 +273,7 @@ static void adoption_done(Vm *vm)
     vm->accepted = true;
     if (vm->daemon->n_adopting > 0)
         vm->daemon->n_adopting--;
-    log_info("VM %s: found again in the state '%s'", vm->id, vm_state_to_string(vm->state));
+    vm_journal(vm, LOG_INFO, MESSAGE_VM_FOUND, "found again");
     vm_announce(vm);
     if (vm->end_wanted != 0 && vm_kill(vm, vm->end_wanted, &error) < 0)
         log_warning("%s", error_get_message(&error));
@@ -561,7 +567,7 @@ void vm_conclude(Vm *vm, const DeathRecord *record, uint64_t event_number)
     vm->last_event = message.event_number;
     if (event_history_add(&vm->history, &message) < 0)
         log_warning("VM %s: no memory to keep its death", vm->id);
-    log_info("VM %s: died: %s", vm->id, death_reason_to_string(record->reason));
+    vm_journal(vm, LOG_INFO, MESSAGE_VM_DIED, "died");
     kill_point(KILL_DEATH_UNWRITTEN);
     write_death(vm);
     kill_point(KILL_DEATH_WRITTEN);

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One VM a feature, so that everything which the VM's processes do for a guest happens once."""
 import os
+import re
 import signal
+import socket
 import subprocess
 import tempfile
 
@@ -17,6 +19,12 @@ PARAMS = 'no_timer_check'
 
 def seen_state(vm, state):
     return state in [arguments[0] for _, name, arguments in vm.events if name == 'property:State']
+
+
+def free_mib(vm):
+    """What the payload that watches its memory has said last."""
+    seen = re.findall(rb'free (\d+)\n', vm.output['payload-out'])
+    return int(seen[-1]) if seen else 0
 
 
 class Features:
@@ -53,6 +61,8 @@ class Features:
             self.reboot_and_panic()
             self.pause_and_stop()
             self.streams_and_console()
+            self.listen_and_capture()
+            self.balloon()
             self.abuse()
             self.firmware()
             self.two_vcpus()
@@ -179,6 +189,34 @@ class Features:
             raise AssertionError('a port where nobody listens was connected')
         except dbus.DBusException as problem:
             assert problem.get_dbus_name().endswith('.ConnectionRefused'), problem
+        vm.methods.Kill()
+        self.ended(vm, 'killed')
+
+    def listen_and_capture(self):
+        """A guest that is listened to, and one capture in another's place, which nobody reads."""
+        vm = self.make('greet:5000')
+        listener = socket.socket(fileno=vm.methods.ListenVsock(dbus.UInt32(5000)).take())
+        ends = [socket.socketpair() for _ in range(2)]
+        for _, end in ends:
+            vm.methods.CaptureVsock(dbus.types.UnixFd(end.fileno()))
+        with listener:
+            _, fds, _, _ = socket.recv_fds(listener, 16, 1)
+        with socket.socket(fileno=fds[0]) as stream:
+            stream.recv(100)
+        for pair in ends:
+            for end in pair:
+                end.close()
+        vm.methods.Kill()
+        self.ended(vm, 'killed')
+
+    def balloon(self):
+        vm = self.make_ready('memory', balloon=True)
+        wait_until(lambda: free_mib(vm), 'the guest to tell')
+        before = free_mib(vm)
+        vm.methods.SetMemoryBalloon(dbus.UInt64(32 << 20))
+        wait_until(lambda: free_mib(vm) < before - 16, 'the guest to give memory up')
+        vm.methods.SetMemoryBalloon(dbus.UInt64(0))
+        wait_until(lambda: free_mib(vm) > before - 8, 'the guest to get it back')
         vm.methods.Kill()
         self.ended(vm, 'killed')
 

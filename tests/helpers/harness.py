@@ -99,7 +99,8 @@ class Host:
     """
 
     def __init__(self, build, config='', launcher=None, launcher_options=(), cache_dir=None,
-                 daemon_options=(), daemon_program='virtualizationd'):
+                 daemon_options=(), daemon_program='virtualizationd', daemon_prefix=()):
+        self.daemon_prefix = list(daemon_prefix)
         self.daemon_program = daemon_program
         self.build = os.path.abspath(build)
         self.launcher = launcher or 'vmm-launcher'
@@ -166,7 +167,8 @@ class Host:
             os.chmod(notify_path, 0o666)
             environment = dict(os.environ, NOTIFY_SOCKET=notify_path)
             self.daemon = subprocess.Popen(
-                [f'{self.build}/programs/{self.daemon_program}', *self.daemon_options, *options,
+                [*self.daemon_prefix, f'{self.build}/programs/{self.daemon_program}',
+                 *self.daemon_options, *options,
                  f'--bus={self.address}',
                  f'--runtime-dir={self.runtime_dir}', f'--cache-dir={self.cache_dir}',
                  f'--config={self.directory}/daemon.conf'],

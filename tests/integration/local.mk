@@ -15,6 +15,7 @@ integration_tests = \
 	%D%/test-idsig-bus.py \
 	%D%/test-idsig.py \
 	%D%/test-instance.py \
+	%D%/test-journal.py \
 	%D%/test-kill-points.py \
 	%D%/test-library.py \
 	%D%/test-lifetime.py \

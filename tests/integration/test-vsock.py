@@ -12,6 +12,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
+from features import free_mib  # noqa: E402
 from harness import DEADLINE, Suite, wait_until, with_host  # noqa: E402
 
 PORT = 5000
@@ -203,17 +204,14 @@ def test_a_balloon_takes_memory_and_gives_it_back(host):
                                   balloon=True), start=True)
     vm.wait_for('PayloadReady')
 
-    def free_mib():
-        seen = re.findall(rb'free (\d+)\n', vm.output['payload-out'])
-        return int(seen[-1]) if seen else 0
-    wait_until(lambda: free_mib() > 100, 'the guest to tell')
-    before = free_mib()
+    wait_until(lambda: free_mib(vm) > 100, 'the guest to tell')
+    before = free_mib(vm)
     vm.methods.SetMemoryBalloon(dbus.UInt64(80 * MIB))
-    wait_until(lambda: free_mib() < before - 64, 'the guest to give memory up')
+    wait_until(lambda: free_mib(vm) < before - 64, 'the guest to give memory up')
     kind, sentence = refused(vm.methods.SetMemoryBalloon, dbus.UInt64(161 * MIB))
     assert kind == 'InvalidArgs' and str(160 * MIB) in sentence, (kind, sentence)
     vm.methods.SetMemoryBalloon(dbus.UInt64(0))
-    wait_until(lambda: free_mib() > before - 16, 'the guest to get it back')
+    wait_until(lambda: free_mib(vm) > before - 16, 'the guest to get it back')
     assert vm.get('State') == 'ready'
 
 
