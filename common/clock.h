@@ -17,3 +17,12 @@ static inline uint64_t realtime_usec(void)
     (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail on Linux */
     return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / NSEC_PER_USEC;
 }
+
+/* Of CLOCK_MONOTONIC. */
+static inline uint64_t monotonic_usec(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail on Linux */
+    return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / NSEC_PER_USEC;
+}

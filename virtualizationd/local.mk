@@ -8,6 +8,7 @@ libvirtualizationd_a_SOURCES = \
 	%D%/files-argument.c %D%/files-argument.h \
 	%D%/launcher.c %D%/launcher.h \
 	%D%/manager-interface.c %D%/manager-interface.h \
+	%D%/quota.c %D%/quota.h \
 	%D%/settings.c %D%/settings.h \
 	%D%/stop-options.c %D%/stop-options.h \
 	%D%/vm.c %D%/vm.h \

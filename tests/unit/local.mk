@@ -87,6 +87,7 @@ daemon_unit_tests = \
 	%D%/test-launch-spec \
 	%D%/test-nearest-match \
 	%D%/test-seccomp-policy \
+	%D%/test-quota \
 	%D%/test-settings \
 	%D%/test-vm-record \
 	%D%/test-spawn \
