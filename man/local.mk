@@ -1,2 +1,2 @@
 # Manual pages.
-dist_man_MANS = %D%/composite-disk.1 %D%/vmctl.1
+dist_man_MANS = %D%/composite-disk.1 %D%/virtualizationd.conf.5 %D%/vmctl.1

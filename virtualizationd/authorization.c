@@ -23,14 +23,13 @@
 #define ALLOW_INTERACTION   1U /* of CheckAuthorization's flags */
 #define ANSWER_MSEC         25000
 #define PASSWORD_MSEC       300000 /* a person types it */
-#define QUESTIONS_MAX       256    /* each keeps a call and its files */
-#define QUESTIONS_OF_UID    32
 #define CANCELLATION_ID_MAX 32
 
 struct Question {
     LIST_ENTRY(Question) link;
     Daemon *daemon;
     BusCall *call;
+    QuotaCharge charge; /* it keeps a call and its files */
     const char *action, *second;
     char vm_id[LAUNCH_SPEC_ID_SIZE + 1]; /* "": none */
     char *vm_name;
@@ -45,6 +44,7 @@ static Question *question_free(Question *question)
         return NULL;
     bus_query_free(question->query);
     bus_call_unref(question->call);
+    quota_charge_release(&question->charge);
     free(question->vm_name);
     free(question);
     return NULL;
@@ -218,26 +218,12 @@ static void on_answer(void *userdata, DBusMessage *reply)
     }
     /* First out of the list, as the method may end anything. */
     LIST_REMOVE(question, link);
-    question->daemon->n_questions--;
+    quota_charge_release(&question->charge); /* if it goes on to wait, that is its own charge */
     if (r > 0)
         bus_call_run(question->call);
     else
         bus_call_reply_error(question->call, &error);
     question_free(question);
-}
-
-static int check_questions(const Daemon *daemon, uid_t uid, Error *error)
-{
-    const Question *question;
-    unsigned n_of_uid = 0;
-
-    LIST_FOREACH(question, &daemon->questions, link)
-    n_of_uid += bus_call_get_caller(question->call)->uid == uid;
-    if (daemon->n_questions >= QUESTIONS_MAX || n_of_uid >= QUESTIONS_OF_UID)
-        return error_set(error, ERROR_LIMITS_EXCEEDED,
-                         "too many calls wait for polkit's answer, %u of uid %u: try again later",
-                         n_of_uid, uid);
-    return 0;
 }
 
 int authorization_check(Daemon *daemon,
@@ -268,14 +254,13 @@ int authorization_check(Daemon *daemon,
     }
     if (daemon->options->user)
         return deny(question, "this daemon serves its own user and root alone", error);
-    int r = check_questions(daemon, uid, error);
+    int r = quota_charge_call(daemon->quota, uid, &question->charge, error);
     if (r >= 0)
         r = question_ask(question, error);
     if (r < 0)
         return r;
 
     LIST_INSERT_HEAD(&daemon->questions, question, link);
-    daemon->n_questions++;
     TAKE_PTR(question);
     return 0;
 }
@@ -296,7 +281,6 @@ static void question_give_up(Question *question)
         dbus_message_unref(message);
     }
     LIST_REMOVE(question, link);
-    question->daemon->n_questions--;
     (void)error_set(&error, ERROR_ACCESS_DENIED, "the question to polkit was given up");
     bus_call_reply_error(question->call, &error);
     question_free(question);

@@ -68,3 +68,18 @@ bool bus_dict_add_bool(BusDict *dict, const char *key, bool value)
 
     return add(dict, key, DBUS_TYPE_BOOLEAN, "b", &boolean);
 }
+
+bool bus_dict_add_u64_pair(BusDict *dict, const char *key, uint64_t first, uint64_t second)
+{
+    DBusMessageIter entry, variant, pair;
+
+    return dbus_message_iter_open_container(&dict->entries, DBUS_TYPE_DICT_ENTRY, NULL, &entry) &&
+           dbus_message_iter_append_basic(&entry, DBUS_TYPE_STRING, &key) &&
+           dbus_message_iter_open_container(&entry, DBUS_TYPE_VARIANT, "(tt)", &variant) &&
+           dbus_message_iter_open_container(&variant, DBUS_TYPE_STRUCT, NULL, &pair) &&
+           dbus_message_iter_append_basic(&pair, DBUS_TYPE_UINT64, &first) &&
+           dbus_message_iter_append_basic(&pair, DBUS_TYPE_UINT64, &second) &&
+           dbus_message_iter_close_container(&variant, &pair) &&
+           dbus_message_iter_close_container(&entry, &variant) &&
+           dbus_message_iter_close_container(&dict->entries, &entry);
+}

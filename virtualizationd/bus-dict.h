@@ -17,6 +17,8 @@ bool bus_dict_close(BusDict *dict);
 bool bus_dict_add_string(BusDict *dict, const char *key, const char *value);
 bool bus_dict_add_strings(BusDict *dict, const char *key, const char *const *values);
 bool bus_dict_add_u64(BusDict *dict, const char *key, uint64_t value);
+/* A (tt). */
+bool bus_dict_add_u64_pair(BusDict *dict, const char *key, uint64_t first, uint64_t second);
 bool bus_dict_add_u32(BusDict *dict, const char *key, uint32_t value);
 bool bus_dict_add_i32(BusDict *dict, const char *key, int32_t value);
 bool bus_dict_add_bool(BusDict *dict, const char *key, bool value);

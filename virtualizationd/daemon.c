@@ -292,9 +292,12 @@ static int set_up(Daemon *daemon, Error *error)
 {
     _cleanup_(seccomp_policy_freep) SeccompPolicy *policy = NULL;
 
-    int r = settings_load(daemon->options->config, &daemon->settings, error);
+    int r = settings_load(&daemon->options->settings, &daemon->settings, error);
     if (r < 0)
         return r;
+    daemon->quota = quota_new(&daemon->settings.limits, daemon->options->user ? geteuid() : 0);
+    if (!daemon->quota)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
     find_group(daemon);
     r = prepare_as_root(daemon, &policy, error);
     if (r < 0)
@@ -346,6 +349,7 @@ static void tear_down(Daemon *daemon)
     (void)fd_close(daemon->vms_fd);
     free(daemon->launcher_dir);
     free(daemon->vms_dir);
+    quota_free(daemon->quota);
     settings_deinit(&daemon->settings);
 }
 

@@ -22,13 +22,14 @@ typedef struct DaemonOptions {
     const char *bus;         /* "system", "session" or an address */
     const char *runtime_dir; /* absolute */
     const char *cache_dir;   /* absolute; the launcher's */
-    const char *config;      /* NULL: the default one, if it is there */
-    bool user;               /* a user's own daemon: launchers have the user's rights, too */
+    SettingsPlaces settings;
+    bool user; /* a user's own daemon: launchers have the user's rights, too */
 } DaemonOptions;
 
 typedef struct Daemon {
     const DaemonOptions *options;
     Settings settings;
+    Quota *quota;
     sd_event *event;
     sd_event_source *sigterm, *sigint, *acknowledger;
     BusService *bus;
@@ -39,7 +40,6 @@ typedef struct Daemon {
     LIST_HEAD(, Vm) vms;
     LIST_HEAD(, DiskJob) disk_jobs;
     LIST_HEAD(, Question) questions; /* to polkit: authorization.c */
-    unsigned n_questions;
     uint64_t last_question;
     bool has_group;
     gid_t group; /* of the setting Group= */

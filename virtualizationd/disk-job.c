@@ -16,15 +16,12 @@
 #include "virtualizationd/launcher.h"
 #include "virtualizationd/vm.h"
 
-/* Of one user at a time: each holds a process, a uid of the VMs' and, while it hashes, all
- * processors. */
-#define JOBS_OF_A_USER_MAX 32
-
 struct DiskJob {
     LIST_ENTRY(DiskJob) link;
     int connection; /* to the launcher */
     sd_event_source *io;
     BusCall *call;
+    QuotaCharge charge;
 };
 
 /* Its call has its reply, or will get one from whoever returns its error. */
@@ -34,6 +31,7 @@ static void release(DiskJob *job)
     sd_event_source_disable_unref(job->io);
     (void)fd_close(job->connection);
     bus_call_unref(job->call);
+    quota_charge_release(&job->charge);
     free(job);
 }
 
@@ -106,20 +104,16 @@ static int check_image(Daemon *daemon, int fd, Error *error)
     return 0;
 }
 
-static int check_limit(const Daemon *daemon, const BusCaller *caller, Error *error)
+/* A job is a call that waits, too. */
+static int charge_job(Daemon *daemon, uid_t uid, QuotaCharge *charge, Error *error)
 {
-    const DiskJob *job;
-    unsigned n = 0;
+    int r = quota_charge_open(daemon->quota, uid, charge, error);
 
-    LIST_FOREACH(job, &daemon->disk_jobs, link)
-    {
-        n += bus_call_get_caller(job->call)->uid == caller->uid;
-    }
-    if (n >= JOBS_OF_A_USER_MAX)
-        return error_set(error, ERROR_LIMITS_EXCEEDED,
-                         "%d jobs on images of uid %u are under way: wait for one",
-                         JOBS_OF_A_USER_MAX, caller->uid);
-    return 0;
+    if (r >= 0)
+        r = quota_charge_set(charge, QUOTA_DISK_JOBS, 1, error);
+    if (r >= 0)
+        r = quota_charge_set(charge, QUOTA_CALLS, 1, error);
+    return r;
 }
 
 /* Gives the job to a new launcher, which answers once. */
@@ -134,7 +128,9 @@ static int start_job(Daemon *daemon,
     size_t size = supervisor_message_encode(message, bytes);
     _cleanup_close_ int connection = -EBADF;
 
-    int r = check_limit(daemon, bus_call_get_caller(call), error);
+    _cleanup_(quota_charge_release) QuotaCharge charge = { 0 };
+
+    int r = charge_job(daemon, bus_call_get_caller(call)->uid, &charge, error);
     if (r >= 0)
         r = launcher_connect(daemon->launcher_dir, &connection, error);
     if (r < 0)
@@ -147,6 +143,8 @@ static int start_job(Daemon *daemon,
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     job->connection = take_fd(&connection);
     job->call = bus_call_ref(call);
+    job->charge = charge;
+    charge = (QuotaCharge){ 0 }; /* it is the job's */
     LIST_INSERT_HEAD(&daemon->disk_jobs, job, link);
     r = sd_event_add_io(daemon->event, &job->io, job->connection, EPOLLIN, on_connection, job);
     if (r < 0) {

@@ -49,6 +49,8 @@ int files_argument_take(Vm *vm, DBusMessageIter *dictionary, Error *error)
     }
     if (r >= 0)
         r = vm_check_files(vm, error);
+    if (r >= 0)
+        r = vm_charge_files(vm, error);
     if (r < 0)
         drop_entries(vm, dictionary, n_taken);
     return r;

@@ -11,6 +11,7 @@ libvirtualizationd_a_SOURCES = \
 	%D%/quota.c %D%/quota.h \
 	%D%/settings.c %D%/settings.h \
 	%D%/stop-options.c %D%/stop-options.h \
+	%D%/settings-files.c %D%/settings-files.h \
 	%D%/vm.c %D%/vm.h \
 	%D%/kill-point.h \
 	%D%/vm-adopt.c %D%/vm-adopt.h \

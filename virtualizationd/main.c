@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "common/fd.h"
@@ -15,6 +16,11 @@
 
 #define DEFAULT_RUNTIME_DIR "/run/virtualizationd"
 #define DEFAULT_CACHE_DIR   "/var/cache/virtualizationd"
+
+/* Where a user's own daemon has its directories. */
+typedef struct UserDirectories {
+    char runtime[PATH_MAX], cache[PATH_MAX], config[PATH_MAX];
+} UserDirectories;
 
 static void print_help(void)
 {
@@ -27,7 +33,8 @@ static void print_help(void)
          "      --runtime-dir=DIR  for sockets (default: " DEFAULT_RUNTIME_DIR ")\n"
          "      --cache-dir=DIR    for the files that VMs run from (default: " DEFAULT_CACHE_DIR
          ")\n"
-         "      --config=FILE      instead of /etc/virtualizationd/virtualizationd.conf\n"
+         "      --config=FILE      and FILE.d/*.conf instead of the files that\n"
+         "                         virtualizationd.conf(5) names\n"
          "  -h, --help             show this help\n"
          "      --version          show the version");
 }
@@ -46,16 +53,17 @@ static void find_user_dir(const char *variable, const char *below_home, char pat
 }
 
 /* Source: XDG Base Directory Specification 0.8. */
-static int set_user_defaults(DaemonOptions *options,
-                             char runtime_dir[static PATH_MAX],
-                             char cache_dir[static PATH_MAX])
+static int set_user_defaults(DaemonOptions *options, UserDirectories *directories)
 {
-    find_user_dir("XDG_RUNTIME_DIR", NULL, runtime_dir);
-    find_user_dir("XDG_CACHE_HOME", ".cache", cache_dir);
+    find_user_dir("XDG_RUNTIME_DIR", NULL, directories->runtime);
+    find_user_dir("XDG_CACHE_HOME", ".cache", directories->cache);
+    find_user_dir("XDG_CONFIG_HOME", ".config", directories->config);
     if (!options->runtime_dir)
-        options->runtime_dir = runtime_dir;
+        options->runtime_dir = directories->runtime;
     if (!options->cache_dir)
-        options->cache_dir = cache_dir;
+        options->cache_dir = directories->cache;
+    if (directories->config[0] != '\0')
+        options->settings.directories[0] = directories->config;
     if (!options->bus)
         options->bus = "session";
     if (options->runtime_dir[0] != '\0' && options->cache_dir[0] != '\0')
@@ -68,6 +76,11 @@ static int set_user_defaults(DaemonOptions *options,
 
 static void set_system_defaults(DaemonOptions *options)
 {
+    static const char *const directories[SETTINGS_DIRECTORIES_MAX] = { "/etc/virtualizationd",
+                                                                       "/run/virtualizationd",
+                                                                       "/usr/lib/virtualizationd" };
+
+    memcpy(options->settings.directories, directories, sizeof(directories));
     if (!options->runtime_dir)
         options->runtime_dir = DEFAULT_RUNTIME_DIR;
     if (!options->cache_dir)
@@ -122,7 +135,7 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
             options->cache_dir = optarg;
             break;
         case CONFIG:
-            options->config = optarg;
+            options->settings.file = optarg;
             break;
         case 'h':
             print_help();
@@ -145,7 +158,7 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
 int main(int argc, char **argv)
 {
     DaemonOptions options = { 0 };
-    char runtime_dir[PATH_MAX], cache_dir[PATH_MAX];
+    UserDirectories directories;
 
     fd_occupy_standard();
     log_set_max_level_from_environment();
@@ -154,7 +167,7 @@ int main(int argc, char **argv)
         return r < 0 ? 2 : EXIT_SUCCESS;
     if (!options.user)
         set_system_defaults(&options);
-    else if (set_user_defaults(&options, runtime_dir, cache_dir) < 0)
+    else if (set_user_defaults(&options, &directories) < 0)
         return 2;
     if (check_directory("runtime-dir", options.runtime_dir) < 0 ||
         check_directory("cache-dir", options.cache_dir) < 0)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "virtualizationd/manager-interface.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/cgroup.h"
+#include "common/clock.h"
 #include "common/text.h"
 #include "config.h"
 #include "dbus/interfaces.h"
@@ -321,6 +323,54 @@ static int on_get_capabilities(void *object, BusCall *call, Error *error)
     return 0;
 }
 
+static bool append_use(BusDict *dict, const char *prefix, const char *name, QuotaUse use)
+{
+    char key[64];
+
+    (void)snprintf(key, sizeof(key), "%s%s", prefix, name);
+    return bus_dict_add_u64_pair(dict, key, use.used, use.max);
+}
+
+static bool append_limits(const Daemon *daemon, uid_t uid, DBusMessageIter *arguments)
+{
+    static const char *const names[QUOTA_RESOURCE_MAX] = {
+        [QUOTA_VMS] = "vms",         [QUOTA_CPUS] = "cpus",   [QUOTA_MEMORY] = "memory",
+        [QUOTA_FILES] = "files",     [QUOTA_CALLS] = "calls", [QUOTA_DISK_JOBS] = "disk-jobs",
+        [QUOTA_RECORDS] = "records",
+    };
+    const Quota *quota = daemon->quota;
+    bool total = quota_is_exempt(quota, uid);
+    uint64_t now = monotonic_usec();
+    BusDict dict;
+
+    bool done = bus_dict_open(&dict, arguments);
+    for (QuotaResource i = 0; done && i < QUOTA_RESOURCE_MAX; i++) {
+        done = append_use(&dict, "", names[i], quota_get_use(quota, uid, i)) &&
+               (!total || append_use(&dict, "total-", names[i], quota_get_total(quota, i)));
+    }
+    done =
+        done && append_use(&dict, "", "creations", quota_get_creations(quota, uid, now)) &&
+        (!total || append_use(&dict, "total-", "creations", quota_get_total_creations(quota, now)));
+    return done && bus_dict_close(&dict);
+}
+
+static int on_get_limits(void *object, BusCall *call, Error *error)
+{
+    DBusMessageIter arguments;
+    DBusMessage *reply = bus_call_new_reply(call);
+
+    (void)error;
+    if (reply) {
+        dbus_message_iter_init_append(reply, &arguments);
+        if (!append_limits(object, bus_call_get_caller(call)->uid, &arguments)) {
+            dbus_message_unref(reply);
+            reply = NULL;
+        }
+    }
+    bus_call_send(call, reply);
+    return 0;
+}
+
 /* The sandbox of a VM that lets its VMM do more than it should needs the right to look into VMs on
  * top of that to create. */
 static int authorize(void *object, BusCall *call, Error *error)
@@ -347,6 +397,7 @@ static const BusMethod methods[] = {
     { "ListVms", "b", "a(osssuu)", on_list_vms, NULL },
     { "GetEvents", "a{st}", "a(stsa{sv})", on_get_events, NULL },
     { "GetCapabilities", "", "a{sv}", on_get_capabilities, NULL },
+    { "GetLimits", "", "a{sv}", on_get_limits, NULL },
 };
 
 const BusInterface manager_interface = {

@@ -25,6 +25,7 @@ static void channel_free(VmChannel *channel)
 {
     LIST_REMOVE(channel, link);
     bus_call_unref(channel->call);
+    quota_charge_release(&channel->charge);
     (void)fd_close(channel->client_fd);
     free(channel);
 }
@@ -50,8 +51,12 @@ static int request(
     if (!channel)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     message->id = ++vm->channels.last_id;
-    int r = vm_send(vm, message, vm_fd, error);
+    int r = quota_charge_call(vm->daemon->quota, bus_call_get_caller(call)->uid, &channel->charge,
+                              error);
+    if (r >= 0)
+        r = vm_send(vm, message, vm_fd, error);
     if (r < 0) {
+        quota_charge_release(&channel->charge);
         free(channel);
         return r;
     }

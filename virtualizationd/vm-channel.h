@@ -11,6 +11,7 @@
 #include "dbus/bus-service.h"
 #include "protocol/console.h"
 #include "protocol/supervisor-message.h"
+#include "virtualizationd/quota.h"
 
 typedef struct Vm Vm;
 
@@ -20,6 +21,7 @@ typedef struct VmChannel {
     uint32_t id;
     SupervisorMessageType type;
     BusCall *call;
+    QuotaCharge charge;
     int client_fd;
 } VmChannel;
 

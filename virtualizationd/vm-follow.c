@@ -35,6 +35,7 @@ void vm_answer_waiting(Vm *vm, ErrorKind kind, const char *sentence)
 
         bus_call_reply_error(call, &error);
         bus_call_unref(call);
+        quota_charge_release(&vm->start_charge);
     }
 }
 
@@ -224,7 +225,9 @@ static void on_accepted(Vm *vm)
     BusCall *call = TAKE_PTR(vm->start_call);
 
     vm->accepted = true;
-    vm_files_close(&vm->files); /* the VM has them */
+    vm_files_close(&vm->files);      /* the VM has them */
+    (void)vm_charge_files(vm, NULL); /* less of them, which works always */
+    quota_charge_release(&vm->start_charge);
     kill_point(KILL_ACCEPTED);
     if (!call)
         return;
@@ -487,23 +490,32 @@ static int on_forget(sd_event_source *source, uint64_t usec, void *userdata)
     return 0;
 }
 
-/* Keeps the number of dead VMs within that of the living: what is too much is the oldest's. */
-static void forget_oldest(Daemon *daemon)
+/* The oldest death record of this uid that is charged; NULL if there is none. */
+static Vm *find_oldest_record(Daemon *daemon, uid_t owner)
 {
     Vm *vm, *oldest = NULL;
-    size_t n_dead = 0;
 
     LIST_FOREACH(vm, &daemon->vms, link)
     {
-        if (!vm->forget_timer)
-            continue;
-        n_dead++;
-        if (!oldest || vm->record_usec < oldest->record_usec)
+        if (vm->owner == owner && vm->charge.amounts[QUOTA_RECORDS] > 0 &&
+            (!oldest || vm->record_usec < oldest->record_usec))
             oldest = vm;
     }
-    /* From the loop: the caller may be walking over the table. */
-    if (n_dead >= daemon->settings.vms_max) {
-        oldest->record_usec = UINT64_MAX; /* it is on its way out */
+    return oldest;
+}
+
+/* Makes room for one more death record of @owner, and more of it where a limit has become less. */
+static void forget_oldest(Daemon *daemon, uid_t owner)
+{
+    Vm *oldest;
+    uid_t whose;
+
+    while (quota_is_record_too_much(daemon->quota, owner, &whose)) {
+        oldest = find_oldest_record(daemon, whose);
+        if (!oldest)
+            return;
+        quota_charge_release(&oldest->charge); /* it is on its way out */
+        /* From the loop: the caller may be walking over the table. */
         (void)sd_event_source_set_time_relative(oldest->forget_timer, 0);
     }
 }
@@ -515,7 +527,9 @@ static void plan_to_forget(Vm *vm)
     uint64_t now = realtime_usec();
     uint64_t past = now > vm->record_usec ? now - vm->record_usec : 0;
 
-    forget_oldest(vm->daemon);
+    forget_oldest(vm->daemon, vm->owner);
+    if (quota_charge_open(vm->daemon->quota, vm->owner, &vm->charge, NULL) >= 0)
+        quota_charge_force(&vm->charge, QUOTA_RECORDS, 1);
     if (sd_event_add_time_relative(vm->daemon->event, &vm->forget_timer, CLOCK_BOOTTIME,
                                    past < keep_usec ? keep_usec - past : 0, 0, on_forget, vm) >= 0)
         (void)sd_event_source_set_description(vm->forget_timer, "forget-vm");

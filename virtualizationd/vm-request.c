@@ -121,7 +121,13 @@ int vm_start(Vm *vm, BusCall *call, bool is_new, Error *error)
         return error_set(error, ERROR_INVALID_FILE,
                          "the file '%s', which the configuration names, was not passed", missing);
 
-    int r = launch(vm, &connection, error);
+    QuotaCharge charge = { 0 };
+    int r =
+        call ? quota_charge_call(vm->daemon->quota, bus_call_get_caller(call)->uid, &charge, error)
+             : 0;
+    if (r < 0)
+        return r;
+    r = launch(vm, &connection, error);
     if (r >= 0) {
         r = vm_follow(vm, connection);
         if (r < 0) {
@@ -132,8 +138,10 @@ int vm_start(Vm *vm, BusCall *call, bool is_new, Error *error)
     }
     if (r < 0) {
         vm_directory_remove(vm->daemon->vms_fd, vm->id);
+        quota_charge_release(&charge);
         return r;
     }
+    vm->start_charge = charge;
     vm->is_recorded = true;
     vm->is_new = is_new;
     vm->start_call = bus_call_ref(call);

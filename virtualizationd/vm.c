@@ -3,7 +3,6 @@
 #include "virtualizationd/vm.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,18 +50,6 @@ Vm *vm_find(Daemon *daemon, const char *name_or_id)
     return NULL;
 }
 
-static size_t count_living(Daemon *daemon)
-{
-    size_t n_living = 0;
-    Vm *vm;
-
-    LIST_FOREACH(vm, &daemon->vms, link)
-    {
-        n_living += vm->state != VM_DEAD;
-    }
-    return n_living;
-}
-
 /* --- creation --- */
 
 static int choose_id(Vm *vm)
@@ -97,16 +84,55 @@ static uint32_t choose_cpus(const Vm *vm)
                                                         : LAUNCH_SPEC_CPUS_MAX;
 }
 
+static int charge_life(Vm *vm, Error *error)
+{
+    int r = quota_charge_open(vm->daemon->quota, vm->owner, &vm->charge, error);
+
+    if (r >= 0)
+        r = quota_charge_set(&vm->charge, QUOTA_VMS, 1, error);
+    if (r >= 0)
+        r = quota_charge_set(&vm->charge, QUOTA_CPUS, vm->cpus, error);
+    if (r >= 0)
+        r = quota_charge_set(&vm->charge, QUOTA_MEMORY, vm->config->memory_bytes, error);
+    return r;
+}
+
+/* It is there: what it has counts, even above the limit. */
+static int charge_adopted(Vm *vm, Error *error)
+{
+    int r = quota_charge_open(vm->daemon->quota, vm->owner, &vm->charge, error);
+
+    if (r < 0)
+        return r;
+    quota_charge_force(&vm->charge, QUOTA_VMS, 1);
+    quota_charge_force(&vm->charge, QUOTA_CPUS, vm->cpus);
+    quota_charge_force(&vm->charge, QUOTA_MEMORY, vm->config->memory_bytes);
+    return 0;
+}
+
+int vm_charge_files(Vm *vm, Error *error)
+{
+    uint64_t n_open = 0;
+
+    for (size_t i = 0; i < vm->files.n_files; i++)
+        n_open += vm->files.files[i].fd >= 0;
+    return quota_charge_set(&vm->charge, QUOTA_FILES, n_open, error);
+}
+
 static int vm_init(Vm *vm, const VmRequest *request, Error *error)
 {
     Daemon *daemon = vm->daemon;
     char path[sizeof(BUS_VM_PATH_PREFIX) + LAUNCH_SPEC_ID_SIZE];
 
-    if (count_living(daemon) >= daemon->settings.vms_max)
-        return error_set(error, ERROR_LIMITS_EXCEEDED,
-                         "there are %" PRIu64 " VMs, which is the limit (VMsMax=)",
-                         daemon->settings.vms_max);
-    int r = vm_config_parse(request->config_json, daemon->host_memory_bytes, &vm->config, error);
+    /* Before anything is read: work is what this limits. */
+    int r = quota_count_creation(daemon->quota, vm->owner, monotonic_usec(), error);
+    if (r < 0)
+        return r;
+    r = vm_config_parse(request->config_json, daemon->host_memory_bytes, &vm->config, error);
+    if (r < 0)
+        return r;
+    vm->cpus = choose_cpus(vm);
+    r = charge_life(vm, error);
     if (r < 0)
         return r;
     vm->config_json = strdup(request->config_json);
@@ -129,7 +155,6 @@ static int vm_init(Vm *vm, const VmRequest *request, Error *error)
     r = cid_pool_acquire(&daemon->cids, &vm->cid);
     if (r < 0)
         return error_set_errno(error, ERROR_LIMITS_EXCEEDED, r, "no CID is left");
-    vm->cpus = choose_cpus(vm);
 
     (void)snprintf(path, sizeof(path), BUS_VM_PATH_PREFIX "%s", vm->id);
     return bus_object_new(daemon->bus, path, &vm_interface, vm, false, &vm->object, error);
@@ -140,6 +165,7 @@ void vm_release_life(Vm *vm)
     vm_files_deinit(&vm->files);
     if (vm->cid != 0)
         cid_pool_release(&vm->daemon->cids, vm->cid);
+    quota_charge_release(&vm->charge);
 }
 
 /* Everything but its place in the table and its directory. */
@@ -147,6 +173,7 @@ static void release(Vm *vm)
 {
     if (vm->state != VM_DEAD)
         vm_release_life(vm);
+    quota_charge_release(&vm->charge);
     sd_event_source_disable_unref(vm->connection_io);
     (void)fd_close(vm->connection);
     sd_event_source_disable_unref(vm->forget_timer);
@@ -229,6 +256,9 @@ static int restore(Vm *vm, const VmRecord *record, Error *error)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     /* It has its memory, whatever this host has become. */
     int r = vm_config_parse(record->config, UINT64_MAX, &vm->config, error);
+    if (r < 0)
+        return r;
+    r = charge_adopted(vm, error);
     if (r < 0)
         return r;
     r = restore_files(vm, record, error);

@@ -40,6 +40,7 @@ struct Vm {
     char *config_json; /* as the client gave it */
     VmConfig *config;
     VmFiles files;
+    QuotaCharge charge; /* what its owner has for it: a life's, or a record */
 
     VmState state, resume_to;
     uint64_t last_event;
@@ -62,6 +63,7 @@ struct Vm {
     uint32_t foreign_version;  /* of a supervisor that this daemon does not understand */
     DeathInitiator end_wanted; /* as soon as the supervisor can be told; 0: not */
     BusCall *start_call;       /* waits for that */
+    QuotaCharge start_charge;  /* of who waits */
     bool is_new;               /* start_call is CreateVm: the VM goes with its failure */
     VmChannels channels;
 };
@@ -99,6 +101,9 @@ Vm *vm_find(Daemon *daemon, const char *name_or_id);
 
 /* After files were brought: that no other VM has them, and that disks can be made of them. */
 int vm_check_files(Vm *vm, Error *error);
+
+/* Charges the owner for the files that are open for the VM; giving up some always works. */
+int vm_charge_files(Vm *vm, Error *error);
 
 /* Gives back what a VM needs while it lives. */
 void vm_release_life(Vm *vm);

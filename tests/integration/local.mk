@@ -19,6 +19,7 @@ integration_tests = \
 	%D%/test-kill-points.py \
 	%D%/test-library.py \
 	%D%/test-lifetime.py \
+	%D%/test-limits.py \
 	%D%/test-partitions.py \
 	%D%/test-restart.py \
 	%D%/test-rights.py \

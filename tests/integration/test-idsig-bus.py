@@ -19,7 +19,7 @@ from tool import Tool, run  # noqa: E402
 def with_apk(function):
     """With a signed archive of some megabytes: enough for a tree of three levels."""
     def test(suite):
-        host = Host(suite.build)
+        host = Host(suite.build, config='[Limits]\nDiskJobsMax=32\n')
         try:
             with Tool(suite) as tool:
                 os.chmod(tool.directory, 0o755)
@@ -191,7 +191,7 @@ def test_a_worker_has_nothing_but_the_files(host, tool):
 
 
 @with_apk
-def test_a_user_has_so_many_jobs_at_once(host, tool):
+def test_there_are_so_many_jobs_at_once(host, tool):
     answers = []
     with open(tool.path('a.apk'), 'rb') as apk:
         files = [tempfile.TemporaryFile('r+b') for _ in range(33)]
@@ -203,7 +203,8 @@ def test_a_user_has_so_many_jobs_at_once(host, tool):
                     dbus.types.UnixFd(apk.fileno()), dbus.types.UnixFd(file.fileno()),
                     reply_handler=lambda: answers.append(None), error_handler=answers.append)
             wait_until(lambda: answers, 'the refusal')
-            assert len(answers) == 1 and '32 jobs on images of uid' in str(answers[0]), answers
+            assert len(answers) == 1 and 'limit of 32 of all' in str(answers[0]), answers
+            assert 'DiskJobsMax=' in str(answers[0]), answers
             assert answers.pop().get_dbus_name().endswith('.LimitsExceeded')
         finally:
             os.kill(listener, signal.SIGCONT)
