@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "common/cgroup.h"
+#include "common/clock.h"
 #include "common/drop-privileges.h"
 #include "common/fd.h"
 #include "common/kvm.h"
@@ -269,6 +270,7 @@ static int set_up_loop(Daemon *daemon)
     sigemptyset(&handled);
     sigaddset(&handled, SIGTERM);
     sigaddset(&handled, SIGINT);
+    sigaddset(&handled, SIGHUP); /* it waits until we are ready */
     sigaddset(&handled, SIGCHLD);
     if (sigprocmask(SIG_BLOCK, &handled, NULL) < 0)
         return -errno;
@@ -286,6 +288,37 @@ static int set_up_loop(Daemon *daemon)
     if (r < 0)
         return r;
     return sd_event_set_watchdog(daemon->event, true);
+}
+
+/* What was looked up as root, or before the seccomp policy, stays. */
+static void apply_settings(Daemon *daemon, Settings *settings)
+{
+    if (strcmp(settings->user, daemon->settings.user) != 0 ||
+        strcmp(settings->group, daemon->settings.group) != 0)
+        log_notice("User= and Group= have changed: that counts from the next start");
+    settings_deinit(&daemon->settings);
+    daemon->settings = *settings;
+    quota_set_limits(daemon->quota, &daemon->settings.limits);
+}
+
+/* Protocol: sd_notify(3), RELOADING=1. */
+static int on_sighup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+    Daemon *daemon = userdata;
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+    Settings settings;
+
+    (void)source;
+    (void)info;
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%ju", (uintmax_t)monotonic_usec());
+    if (settings_load(&daemon->options->settings, &settings, &error) >= 0) {
+        apply_settings(daemon, &settings);
+        log_info("settings read again");
+    } else {
+        log_error("the settings stay as they were: %s", error_get_message(&error));
+    }
+    (void)sd_notify(0, "READY=1"); /* fails only where nobody asks for it */
+    return 0;
 }
 
 static int set_up(Daemon *daemon, Error *error)
@@ -325,6 +358,9 @@ static int set_up(Daemon *daemon, Error *error)
         return r;
     kill_point(KILL_NAMED);
     announce_all(daemon);
+    r = sd_event_add_signal(daemon->event, &daemon->sighup, SIGHUP, on_sighup, daemon);
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "cannot watch for SIGHUP");
     return 0;
 }
 
@@ -341,6 +377,7 @@ static void tear_down(Daemon *daemon)
     bus_service_free(daemon->bus);
     sd_event_source_disable_unref(daemon->sigterm);
     sd_event_source_disable_unref(daemon->sigint);
+    sd_event_source_disable_unref(daemon->sighup);
     sd_event_source_disable_unref(daemon->acknowledger);
     sd_event_unref(daemon->event);
     if (daemon->presence >= 0)

@@ -31,7 +31,7 @@ typedef struct Daemon {
     Settings settings;
     Quota *quota;
     sd_event *event;
-    sd_event_source *sigterm, *sigint, *acknowledger;
+    sd_event_source *sigterm, *sigint, *sighup, *acknowledger;
     BusService *bus;
     BusObject *manager;
     bool is_on_bus;          /* the name is ours: signals reach those who wait for them */

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Limits: what each user and all together may have, and that it comes back."""
+"""Limits: what each user and all together may have, that it comes back, and settings read again."""
 import fcntl
 import os
 import pwd
 import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -322,6 +323,58 @@ def write_settings(host, text, name='daemon.conf'):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, 'w', encoding='ascii') as file:
         file.write(text)
+
+
+def reload(host):
+    """Sends SIGHUP, and returns what the daemon tells the service manager up to READY=1."""
+    path = f'{host.directory}/notify'
+    told = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(path)
+        os.chmod(path, 0o666)
+        notify.settimeout(harness.DEADLINE)
+        host.daemon.send_signal(signal.SIGHUP)
+        while 'READY=1' not in told:
+            told += notify.recv(4096).decode().split('\n')
+    os.unlink(path)
+    return told
+
+
+@with_limits('VMsMax=2\n')
+def test_reload_changes_limits_and_no_vm(host):
+    vm = host.create(*host.config(host.payload('probe'), 'probe=wait'))
+    vm.start()
+    vm.wait_for('PayloadReady')
+    root_create(host)
+    root_refused(host, 'LimitsExceeded')
+    before = (vm.get('Pid'), vm.get('LastEvent'))
+
+    write_settings(host, '[Limits]\nVMsMax=9\n')
+    write_settings(host, '[Limits]\nVMsMax=1\nVMsMaxPerUser=7\n', 'daemon.conf.d/x.conf')
+    told = reload(host)
+    assert told[0] == 'RELOADING=1' and told[-1] == 'READY=1', told
+    assert re.fullmatch(r'MONOTONIC_USEC=\d+', told[1]), told
+    assert root_limits(host)['total-vms'] == (2, 1)
+    assert limits_of(host, USER)['vms'] == (0, 7)
+    root_refused(host, 'LimitsExceeded')
+
+    write_settings(host, '[Limits]\nVMsMax=many\n', 'daemon.conf.d/x.conf')
+    assert reload(host)[-1] == 'READY=1'
+    assert root_limits(host)['total-vms'] == (2, 1)
+    assert 'daemon.conf.d/x.conf: VMsMax=many is not valid' in host.log(), host.log()
+    assert 'the settings stay as they were' in host.log()
+
+    os.unlink(f'{host.directory}/daemon.conf.d/x.conf')
+    write_settings(host, '[Daemon]\nUser=root\n[Limits]\nVMsMax=9\n')
+    reload(host)
+    assert root_limits(host)['total-vms'] == (2, 9)
+    assert 'that counts from the next start' in host.log()
+    write_settings(host, '')
+    reload(host)
+    assert (vm.get('Pid'), vm.get('LastEvent')) == before
+    assert vm.get('State') == 'ready'
+    vm.methods.Kill()
+    vm.death()
 
 
 @with_limits('')
