@@ -236,11 +236,11 @@ static void too_many_records_push_out_their_own_or_the_heaviest_users(void **sta
     uid_t whose = 42;
 
     (void)state;
-    add_records(quota, 1000, 2, &own);
-    assert_false(quota_is_record_too_much(quota, 1000, &whose));
     add_records(quota, 1001, 3, &other);
     assert_true(quota_is_record_too_much(quota, 1001, &whose)); /* its own limit */
     assert_int_equal(whose, 1001);
+    assert_false(quota_is_record_too_much(quota, 1000, &whose));
+    add_records(quota, 1000, 2, &own);
     assert_true(quota_is_record_too_much(quota, 1000, &whose)); /* the total */
     assert_int_equal(whose, 1001);
     assert_true(quota_is_record_too_much(quota, 1002, &whose)); /* one who has none yet */
