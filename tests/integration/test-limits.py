@@ -252,6 +252,31 @@ def test_calls_that_wait_are_counted(host):
     assert not in_use(host), in_use(host)
 
 
+@with_limits('CallsMax=1\n')
+def test_streams_on_their_way_are_calls_that_wait(host):
+    vm = host.create(*host.config(host.payload('probe'), 'probe=wait'))
+    vm.start()
+    vm.wait_for('PayloadReady')
+    answers = []
+    pids = list(host.vm_processes())
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            vm.methods.ConnectVsock(dbus.UInt32(5001), reply_handler=answers.append,
+                                    error_handler=answers.append)
+        wait_until(lambda: answers, 'the refusal')
+        assert len(answers) == 1 and 'CallsMax=' in str(answers[0]), answers
+        assert root_limits(host)['total-calls'] == (1, 1)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: len(answers) == 2, 'the answer')
+    assert 'calls' not in in_use(host), in_use(host)
+    vm.methods.Kill()
+    vm.death()
+
+
 @with_limits('CreationRate=1\nCreationBurst=3\n')
 def test_all_make_so_many_a_second(host):
     kinds = []
@@ -375,6 +400,28 @@ def test_reload_changes_limits_and_no_vm(host):
     assert vm.get('State') == 'ready'
     vm.methods.Kill()
     vm.death()
+
+
+def test_default_places_are_read(suite):
+    """A mistake there refuses the start, and names the file."""
+    daemon = os.path.abspath(f'{suite.build}/programs/virtualizationd')
+    with tempfile.TemporaryDirectory() as directory:
+        write = ('mkdir -p {0}.d && echo "[Limits]" > {0}.d/1.conf && echo "VMsMax=x" >> {0}.d/1.conf'
+                 ' && exec {1} --bus=unix:path=/nowhere --runtime-dir={2}/run --cache-dir={2}/cache {3}')
+        below = 'virtualizationd/virtualizationd.conf'
+        for path, option in ((f'/run/{below}', ''), (f'{directory}/config/{below}', '--user'),
+                             (f'{directory}/home/.config/{below}', '--user')):
+            environment = dict(os.environ, HOME=f'{directory}/home')
+            environment.pop('XDG_CONFIG_HOME', None)
+            if '/config/' in path:
+                environment['XDG_CONFIG_HOME'] = f'{directory}/config'
+            result = subprocess.run(
+                ['unshare', '--mount', 'sh', '-ec',
+                 'mount -t tmpfs tmpfs /run; ' + write.format(path, daemon, directory, option)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                encoding='utf-8', env=environment, timeout=harness.DEADLINE, check=False)
+            assert result.returncode == 1, result
+            assert f'{path}.d/1.conf: VMsMax=x is not valid' in result.stdout, result.stdout
 
 
 @with_limits('')

@@ -3,6 +3,7 @@
 """Who may do what: owners, root, others by polkit or, without it, by group; and the bus policy."""
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
@@ -117,6 +118,13 @@ def test_polkit_decides_by_its_details(host):
         polkit.wait()
 
 
+def count_waiting(host, user):
+    """How many calls of the user wait, as it is told itself."""
+    done, output = call(host, user, ROOT, MANAGER, 'GetLimits')
+    assert done, output
+    return int(re.search(r"'calls': <\(uint64 (\d+),", output).group(1))
+
+
 @with_host
 def test_polkit_that_vanishes_while_it_is_asked_grants_nothing(host):
     polkit = start_polkit(host)
@@ -128,13 +136,17 @@ def test_polkit_that_vanishes_while_it_is_asked_grants_nothing(host):
         waiter = begin_call(host, STRANGER, path, VM, 'Stop')
         # Nobody else is served later for that; the owner's own calls wait for nobody.
         assert call(host, OWNER, path, VM, 'GetConfig')[0]
+        wait_until(lambda: count_waiting(host, STRANGER) == 2, 'both calls to wait')
+        assert count_waiting(host, OWNER) == 0
         leaver.kill()
         leaver.communicate()
+        wait_until(lambda: count_waiting(host, STRANGER) == 1, 'the end of the call of who is gone')
         polkit.kill()
         polkit.wait()
         output = waiter.communicate(timeout=harness.DEADLINE)[0]
         assert waiter.returncode != 0, output
         assert 'polkit gave no answer' in output or 'there is no polkit' in output, output
+        assert count_waiting(host, STRANGER) == 0
         assert call(host, OWNER, path, VM, 'Kill')[0]
     finally:
         polkit.kill()
