@@ -323,7 +323,7 @@ def test_nobody_pushes_out_what_others_have_of_records(host):
     for _ in range(10):
         root_kill(host, root_create(host))
     wait_until(lambda: len(records('root', USER, OTHER)) == 4, 'four records to be left')
-    assert records(OTHER) == [kept]
+    assert records(OTHER) == [kept] and records(USER) == [last], (kept, last)
     assert root_limits(host)['total-records'] == (4, 4)
 
 
