@@ -36,6 +36,7 @@ static const struct {
     [ERROR_TIMED_OUT] = { ETIMEDOUT, OWN "TimedOut" },
     [ERROR_UNAVAILABLE] = { EHOSTDOWN, OWN "Unavailable" },
     [ERROR_AUTHORIZATION_REQUIRED] = { EPERM, STANDARD "InteractiveAuthorizationRequired" },
+    [ERROR_NO_SUCH_INSTANCE] = { ENOENT, OWN "NoSuchInstance" },
 };
 
 static void error_store(Error *error, ErrorKind kind, char *message)

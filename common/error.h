@@ -26,6 +26,7 @@ typedef enum ErrorKind {
     ERROR_TIMED_OUT = 16,
     ERROR_UNAVAILABLE = 17,
     ERROR_AUTHORIZATION_REQUIRED = 18, /* granted to whom allows questions to its user */
+    ERROR_NO_SUCH_INSTANCE = 19,
     ERROR_KIND_MAX,
 } ErrorKind;
 

@@ -51,7 +51,7 @@ static Question *question_free(Question *question)
 }
 DEFINE_CLEANUP(Question, question_free);
 
-static bool is_privileged(const Daemon *daemon, uid_t uid)
+bool authorization_is_privileged(const Daemon *daemon, uid_t uid)
 {
     return uid == 0 || (daemon->options->user && uid == geteuid());
 }
@@ -235,7 +235,7 @@ int authorization_check(Daemon *daemon,
 {
     uid_t uid = bus_call_get_caller(call)->uid;
 
-    if (is_privileged(daemon, uid) || (vm && vm->owner == uid))
+    if (authorization_is_privileged(daemon, uid) || (vm && vm->owner == uid))
         return 1;
 
     _cleanup_(question_freep) Question *question = calloc(1, sizeof(*question));

@@ -23,6 +23,9 @@ int authorization_check(Daemon *daemon,
                         const Vm *vm,
                         Error *error);
 
+/* Whether @uid may do everything: root, and the user of a daemon of its own. */
+bool authorization_is_privileged(const Daemon *daemon, uid_t uid);
+
 /* Takes back the questions for this client, which has gone. */
 void authorization_client_gone(Daemon *daemon, const char *client);
 

@@ -148,6 +148,28 @@ static int lock_directory(Daemon *daemon, Error *error)
     return 0;
 }
 
+static int make_state_directory(Daemon *daemon, const struct passwd *user, Error *error)
+{
+    _cleanup_free_ char *path = NULL;
+
+    if (asprintf(&path, "%s/instances", daemon->options->state_dir) < 0) {
+        path = NULL;
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    }
+    int r = make_directory(daemon->options->state_dir, 0755, error);
+    if (r >= 0)
+        r = make_directory(path, 0700, error);
+    if (r < 0)
+        return r;
+    if (user && chown(path, user->pw_uid, user->pw_gid) < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot give %s to the user '%s'", path,
+                               user->pw_name);
+    daemon->instances_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (daemon->instances_fd < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot open %s", path);
+    return 0;
+}
+
 static int make_directories(Daemon *daemon, const struct passwd *user, Error *error)
 {
     const char *runtime_dir = daemon->options->runtime_dir;
@@ -165,6 +187,9 @@ static int make_directories(Daemon *daemon, const struct passwd *user, Error *er
     if (user && chown(daemon->vms_dir, user->pw_uid, user->pw_gid) < 0)
         return error_set_errno(error, ERROR_FAILED, errno, "cannot give %s to the user '%s'",
                                daemon->vms_dir, user->pw_name);
+    r = make_state_directory(daemon, user, error);
+    if (r < 0)
+        return r;
     return lock_directory(daemon, error);
 }
 
@@ -342,6 +367,9 @@ static int set_up(Daemon *daemon, Error *error)
     r = apply_policy(policy, error);
     if (r < 0)
         return r;
+    r = instance_registry_new(take_fd(&daemon->instances_fd), &daemon->instances, error);
+    if (r < 0)
+        return r;
     r = bus_service_new(daemon->event, daemon->options->bus, PRIORITY_BUS, &bus_handlers, daemon,
                         &daemon->bus, error);
     if (r < 0)
@@ -384,6 +412,8 @@ static void tear_down(Daemon *daemon)
         launcher_say_last(daemon->presence);
     (void)fd_close(daemon->presence);
     (void)fd_close(daemon->vms_fd);
+    (void)fd_close(daemon->instances_fd);
+    instance_registry_free(daemon->instances);
     free(daemon->launcher_dir);
     free(daemon->vms_dir);
     quota_free(daemon->quota);
@@ -392,8 +422,9 @@ static void tear_down(Daemon *daemon)
 
 int daemon_run(const DaemonOptions *options)
 {
-    _cleanup_(tear_down)
-        Daemon daemon = { .options = options, .presence = -EBADF, .vms_fd = -EBADF };
+    _cleanup_(tear_down) Daemon daemon = {
+        .options = options, .presence = -EBADF, .vms_fd = -EBADF, .instances_fd = -EBADF
+    };
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
     LIST_INIT(&daemon.vms);

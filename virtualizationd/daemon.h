@@ -9,6 +9,8 @@
 
 #include "dbus/bus-service.h"
 #include "virtualizationd/cid-pool.h"
+#include "virtualizationd/instance-registry.h"
+#include "virtualizationd/os-list.h"
 #include "virtualizationd/settings.h"
 
 typedef struct Vm Vm;
@@ -22,6 +24,8 @@ typedef struct DaemonOptions {
     const char *bus;         /* "system", "session" or an address */
     const char *runtime_dir; /* absolute */
     const char *cache_dir;   /* absolute; the launcher's */
+    const char *state_dir;   /* absolute; what outlives the machine's run */
+    const char *os_dirs[OS_DIRS_MAX + 1];
     SettingsPlaces settings;
     bool user; /* a user's own daemon: launchers have the user's rights, too */
 } DaemonOptions;
@@ -48,6 +52,8 @@ typedef struct Daemon {
     char *vms_dir;      /* a directory a started VM */
     int vms_fd;         /* the same, open and locked: no second daemon has it */
     int presence;       /* see launcher_ensure() */
+    int instances_fd;   /* the directory of instances, until they are read */
+    InstanceRegistry *instances;
     uint64_t host_memory_bytes;
     uint32_t host_cpus;
     unsigned cgroup_controllers; /* of CgroupController */

@@ -16,10 +16,11 @@
 
 #define DEFAULT_RUNTIME_DIR "/run/virtualizationd"
 #define DEFAULT_CACHE_DIR   "/var/cache/virtualizationd"
+#define DEFAULT_STATE_DIR   "/var/lib/virtualizationd"
 
 /* Where a user's own daemon has its directories. */
 typedef struct UserDirectories {
-    char runtime[PATH_MAX], cache[PATH_MAX], config[PATH_MAX];
+    char runtime[PATH_MAX], cache[PATH_MAX], config[PATH_MAX], state[PATH_MAX];
 } UserDirectories;
 
 static void print_help(void)
@@ -33,6 +34,9 @@ static void print_help(void)
          "      --runtime-dir=DIR  for sockets (default: " DEFAULT_RUNTIME_DIR ")\n"
          "      --cache-dir=DIR    for the files that VMs run from (default: " DEFAULT_CACHE_DIR
          ")\n"
+         "      --state-dir=DIR    for what outlives a run of the machine\n"
+         "                         (default: " DEFAULT_STATE_DIR ")\n"
+         "      --os-dir=DIR       guests' systems, instead of those that are installed\n"
          "      --config=FILE      and FILE.d/*.conf instead of the files that\n"
          "                         virtualizationd.conf(5) names\n"
          "  -h, --help             show this help\n"
@@ -62,15 +66,18 @@ static int set_user_defaults(DaemonOptions *options, UserDirectories *directorie
         options->runtime_dir = directories->runtime;
     if (!options->cache_dir)
         options->cache_dir = directories->cache;
+    find_user_dir("XDG_STATE_HOME", ".local/state", directories->state);
+    if (!options->state_dir)
+        options->state_dir = directories->state;
     if (directories->config[0] != '\0')
         options->settings.directories[0] = directories->config;
     if (!options->bus)
         options->bus = "session";
-    if (options->runtime_dir[0] != '\0' && options->cache_dir[0] != '\0')
+    if (options->runtime_dir[0] != '\0' && options->cache_dir[0] != '\0' &&
+        options->state_dir[0] != '\0')
         return 0;
-    fprintf(stderr,
-            "virtualizationd: --user needs $XDG_RUNTIME_DIR and $HOME, or --runtime-dir and "
-            "--cache-dir\n");
+    fprintf(stderr, "virtualizationd: --user needs $XDG_RUNTIME_DIR and $HOME, or --runtime-dir, "
+                    "--cache-dir and --state-dir\n");
     return -EINVAL;
 }
 
@@ -85,6 +92,8 @@ static void set_system_defaults(DaemonOptions *options)
         options->runtime_dir = DEFAULT_RUNTIME_DIR;
     if (!options->cache_dir)
         options->cache_dir = DEFAULT_CACHE_DIR;
+    if (!options->state_dir)
+        options->state_dir = DEFAULT_STATE_DIR;
     if (!options->bus)
         options->bus = "system";
 }
@@ -105,6 +114,8 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
         USER,
         RUNTIME_DIR,
         CACHE_DIR,
+        STATE_DIR,
+        OS_DIR,
         CONFIG,
         VERSION_OPTION
     };
@@ -113,6 +124,8 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
         { "bus", required_argument, NULL, BUS },
         { "runtime-dir", required_argument, NULL, RUNTIME_DIR },
         { "cache-dir", required_argument, NULL, CACHE_DIR },
+        { "state-dir", required_argument, NULL, STATE_DIR },
+        { "os-dir", required_argument, NULL, OS_DIR },
         { "config", required_argument, NULL, CONFIG },
         KILL_POINT_OPTIONS{ "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, VERSION_OPTION },
@@ -133,6 +146,12 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
             break;
         case CACHE_DIR:
             options->cache_dir = optarg;
+            break;
+        case STATE_DIR:
+            options->state_dir = optarg;
+            break;
+        case OS_DIR:
+            options->os_dirs[0] = optarg;
             break;
         case CONFIG:
             options->settings.file = optarg;
@@ -170,8 +189,13 @@ int main(int argc, char **argv)
     else if (set_user_defaults(&options, &directories) < 0)
         return 2;
     if (check_directory("runtime-dir", options.runtime_dir) < 0 ||
-        check_directory("cache-dir", options.cache_dir) < 0)
+        check_directory("cache-dir", options.cache_dir) < 0 ||
+        check_directory("state-dir", options.state_dir) < 0)
         return 2;
+    if (!options.os_dirs[0]) {
+        options.os_dirs[0] = "/etc/virtualizationd/os";
+        options.os_dirs[1] = OS_DIR_INSTALLED;
+    }
 
     umask(0022);
     /* The one child, the listener, is nobody's to wait for: it outlives this process or not. */

@@ -12,10 +12,13 @@
 #include "dbus/interfaces.h"
 #include "virtualizationd/authorization.h"
 #include "virtualizationd/bus-dict.h"
+#include "virtualizationd/capabilities.h"
 #include "virtualizationd/daemon.h"
 #include "virtualizationd/disk-job.h"
 #include "virtualizationd/files-argument.h"
+#include "virtualizationd/instance-registry.h"
 #include "virtualizationd/kill-point.h"
+#include "virtualizationd/os-list.h"
 #include "virtualizationd/vm-events.h"
 #include "virtualizationd/vm.h"
 
@@ -148,6 +151,29 @@ static int on_create_vm(void *object, BusCall *call, Error *error)
     return r;
 }
 
+/* Makes the VM, looks whether it could be started, and forgets it: nobody has heard of it. */
+static int on_validate_config(void *object, BusCall *call, Error *error)
+{
+    const BusCaller *caller = bus_call_get_caller(call);
+    VmRequest request = { .owner = caller->uid };
+    DBusMessageIter arguments;
+    Vm *vm;
+
+    dbus_message_iter_init(bus_call_get_message(call), &arguments);
+    dbus_message_iter_get_basic(&arguments, &request.config_json);
+    dbus_message_iter_next(&arguments);
+    int r = vm_new(object, &request, &vm, error);
+    if (r < 0)
+        return r;
+    r = files_argument_take(vm, &arguments, error);
+    if (r >= 0)
+        r = vm_check_complete(vm, error);
+    vm_free(vm);
+    if (r >= 0)
+        bus_call_reply(call, DBUS_TYPE_INVALID);
+    return r;
+}
+
 static int on_initialize_writable_partition(void *object, BusCall *call, Error *error)
 {
     const char *type;
@@ -246,64 +272,90 @@ static int on_get_events(void *object, BusCall *call, Error *error)
     return vm_events_answer(object, call, error);
 }
 
-/* What the sandbox of a VM is made of, by whether this host has it. */
-static bool append_layers(const Daemon *daemon, BusDict *dict)
+static int on_is_feature_enabled(void *object, BusCall *call, Error *error)
 {
-    static const char *const always[] = { "no-capabilities", "no-new-privileges",
-                                          "empty-root",      "namespaces",
-                                          "limits",          "seccomp",
-                                          "qemu-sandbox" };
-    static const struct {
-        CgroupController controller;
-        const char *name;
-    } limits[] = {
-        { CGROUP_MEMORY, "cgroup-memory" },
-        { CGROUP_PIDS, "cgroup-pids" },
-        { CGROUP_CPU, "cgroup-cpu" },
-    };
-    const char *in_force[ELEMENTS_OF(always) + ELEMENTS_OF(limits) + 3];
-    const char *missing[ELEMENTS_OF(limits) + 4];
-    size_t n_in_force = ELEMENTS_OF(always), n_missing = 0;
-    bool user = daemon->options->user && geteuid() != 0;
+    const char *name;
 
-    memcpy(in_force, always, sizeof(always));
-    if (user)
-        missing[n_missing++] = "own-uid";
-    else
-        in_force[n_in_force++] = "own-uid";
-    if (daemon->has_landlock)
-        in_force[n_in_force++] = "landlock";
-    else
-        missing[n_missing++] = "landlock";
-    for (size_t i = 0; i < ELEMENTS_OF(limits); i++) {
-        if (!user && (daemon->cgroup_controllers & limits[i].controller))
-            in_force[n_in_force++] = limits[i].name;
-        else
-            missing[n_missing++] = limits[i].name;
-    }
-    missing[n_missing++] = "cgroup-io"; /* whose share is fair, but without a limit */
-    in_force[n_in_force] = NULL;
-    missing[n_missing] = NULL;
-    return bus_dict_add_strings(dict, "sandbox-layers", in_force) &&
-           bus_dict_add_strings(dict, "sandbox-missing", missing);
+    if (!dbus_message_get_args(bus_call_get_message(call), NULL, DBUS_TYPE_STRING, &name,
+                               DBUS_TYPE_INVALID))
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    dbus_bool_t enabled = capabilities_has_feature(object, name);
+    bus_call_reply(call, DBUS_TYPE_BOOLEAN, &enabled, DBUS_TYPE_INVALID);
+    return 0;
 }
 
-static bool append_capabilities(const Daemon *daemon, DBusMessageIter *arguments)
+static int on_get_supported_os_list(void *object, BusCall *call, Error *error)
 {
-    static const char *const back_ends[] = { "qemu", NULL };
-    BusDict dict;
+    const Daemon *daemon = object;
+    char **names;
+    size_t n_names;
 
-    return bus_dict_open(&dict, arguments) &&
-           bus_dict_add_string(&dict, "version", PACKAGE_VERSION) &&
-           bus_dict_add_bool(&dict, "protected-vms", false) &&
-           bus_dict_add_bool(&dict, "non-protected-vms", true) &&
-           bus_dict_add_string(&dict, "accelerator", daemon->kvm_usable ? "kvm" : "tcg") &&
-           bus_dict_add_string(&dict, "accelerator-reason", daemon->kvm_reason) &&
-           bus_dict_add_strings(&dict, "vmm-back-ends", back_ends) &&
-           bus_dict_add_string(&dict, "vsock", "user") &&
-           bus_dict_add_u64(&dict, "memory", daemon->host_memory_bytes) &&
-           bus_dict_add_u32(&dict, "cpus", daemon->host_cpus) && append_layers(daemon, &dict) &&
-           bus_dict_close(&dict);
+    int r = os_list_read(daemon->options->os_dirs, &names, &n_names);
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "cannot read the list of systems");
+    bus_call_reply(call, DBUS_TYPE_ARRAY, DBUS_TYPE_STRING, &names, (int)n_names,
+                   DBUS_TYPE_INVALID);
+    os_list_free(names);
+    return 0;
+}
+
+static int on_allocate_instance_id(void *object, BusCall *call, Error *error)
+{
+    const Daemon *daemon = object;
+    uint8_t id[INSTANCE_ID_SIZE];
+    const uint8_t *bytes = id;
+
+    int r =
+        instance_registry_allocate(daemon->instances, bus_call_get_caller(call)->uid, id, error);
+    if (r >= 0)
+        bus_call_reply(call, DBUS_TYPE_ARRAY, DBUS_TYPE_BYTE, &bytes, INSTANCE_ID_SIZE,
+                       DBUS_TYPE_INVALID);
+    return r;
+}
+
+static int read_instance_id(const BusCall *call, const uint8_t **ret_id, Error *error)
+{
+    int size;
+
+    if (!dbus_message_get_args(bus_call_get_message(call), NULL, DBUS_TYPE_ARRAY, DBUS_TYPE_BYTE,
+                               ret_id, &size, DBUS_TYPE_INVALID))
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    if (size != INSTANCE_ID_SIZE)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "an instance id has %d bytes, not %d: AllocateInstanceId gives one",
+                         INSTANCE_ID_SIZE, size);
+    return 0;
+}
+
+static int change_instance(Daemon *daemon,
+                           BusCall *call,
+                           int (*change)(InstanceRegistry *registry,
+                                         const uint8_t *id,
+                                         uid_t owner,
+                                         bool force,
+                                         Error *error),
+                           Error *error)
+{
+    const BusCaller *caller = bus_call_get_caller(call);
+    const uint8_t *id;
+
+    int r = read_instance_id(call, &id, error);
+    if (r >= 0)
+        r = change(daemon->instances, id, caller->uid,
+                   authorization_is_privileged(daemon, caller->uid), error);
+    if (r >= 0)
+        bus_call_reply(call, DBUS_TYPE_INVALID);
+    return r;
+}
+
+static int on_claim_instance(void *object, BusCall *call, Error *error)
+{
+    return change_instance(object, call, instance_registry_claim, error);
+}
+
+static int on_remove_instance(void *object, BusCall *call, Error *error)
+{
+    return change_instance(object, call, instance_registry_remove, error);
 }
 
 static int on_get_capabilities(void *object, BusCall *call, Error *error)
@@ -314,7 +366,7 @@ static int on_get_capabilities(void *object, BusCall *call, Error *error)
     (void)error;
     if (reply) {
         dbus_message_iter_init_append(reply, &arguments);
-        if (!append_capabilities(object, &arguments)) {
+        if (!capabilities_append(object, &arguments)) {
             dbus_message_unref(reply);
             reply = NULL;
         }
@@ -397,6 +449,12 @@ static const BusMethod methods[] = {
     { "ListVms", "b", "a(osssuu)", on_list_vms, NULL },
     { "GetEvents", "a{st}", "a(stsa{sv})", on_get_events, NULL },
     { "GetCapabilities", "", "a{sv}", on_get_capabilities, NULL },
+    { "IsFeatureEnabled", "s", "b", on_is_feature_enabled, NULL },
+    { "GetSupportedOsList", "", "as", on_get_supported_os_list, NULL },
+    { "ValidateConfig", "sa{sh}", "", on_validate_config, ACTION_CREATE_CUSTOM },
+    { "AllocateInstanceId", "", "ay", on_allocate_instance_id, ACTION_CREATE },
+    { "ClaimInstance", "ay", "", on_claim_instance, ACTION_CREATE },
+    { "RemoveInstance", "ay", "", on_remove_instance, NULL },
     { "GetLimits", "", "a{sv}", on_get_limits, NULL },
 };
 

@@ -14,6 +14,7 @@
 #include "common/log-fields.h"
 #include "common/log.h"
 #include "virtualizationd/kill-point.h"
+#include "virtualizationd/state-file.h"
 #include "virtualizationd/vm-directory.h"
 #include "virtualizationd/vm-follow.h"
 #include "virtualizationd/vm.h"
@@ -28,10 +29,10 @@ static int read_death(int directory, EventHistory *ret_history, bool *ret_told)
     _cleanup_free_ uint8_t *bytes = NULL;
     size_t size;
 
-    int r = vm_directory_read(directory, VM_DIRECTORY_DEATH_TOLD, size_max, &bytes, &size);
+    int r = state_file_read(directory, VM_DIRECTORY_DEATH_TOLD, size_max, &bytes, &size);
     *ret_told = r >= 0;
     if (r == -ENOENT)
-        r = vm_directory_read(directory, VM_DIRECTORY_DEATH, size_max, &bytes, &size);
+        r = state_file_read(directory, VM_DIRECTORY_DEATH, size_max, &bytes, &size);
     if (r == -ENOENT)
         return 0;
     if (r >= 0)
@@ -98,7 +99,7 @@ static int read_record(int directory, const char *id, VmRecord *ret_record, Erro
     _cleanup_free_ uint8_t *bytes = NULL;
     size_t size;
 
-    int r = vm_directory_read(directory, VM_DIRECTORY_RECORD, VM_RECORD_SIZE_MAX, &bytes, &size);
+    int r = state_file_read(directory, VM_DIRECTORY_RECORD, VM_RECORD_SIZE_MAX, &bytes, &size);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "it has no record");
     r = vm_record_decode(bytes, size, ret_record, error);

@@ -14,9 +14,7 @@
 #include "common/cleanup.h"
 #include "common/fd.h"
 #include "common/log.h"
-
-/* A file that is being written. */
-#define UNFINISHED ".unfinished"
+#include "virtualizationd/state-file.h"
 
 int vm_directory_open(int parent, const char *id, int *ret_directory)
 {
@@ -73,59 +71,6 @@ int vm_directory_connect(int directory, const char *name, int type, int *ret_soc
     return 0;
 }
 
-int vm_directory_write(int directory, const char *name, const void *bytes, size_t size)
-{
-    const char *rest = bytes;
-    size_t left = size;
-
-    if (unlinkat(directory, UNFINISHED, 0) < 0 && errno != ENOENT)
-        return -errno;
-    _cleanup_close_ int fd =
-        openat(directory, UNFINISHED, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-    while (left > 0) {
-        ssize_t n = write(fd, rest, left);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        rest += n;
-        left -= (size_t)n;
-    }
-    /* Not synchronised: what the file tells of does not outlive the machine's memory either. */
-    return renameat(directory, UNFINISHED, directory, name) < 0 ? -errno : 0;
-}
-
-int vm_directory_read(
-    int directory, const char *name, size_t size_max, uint8_t **ret_bytes, size_t *ret_size)
-{
-    struct stat status;
-    size_t size = 0;
-
-    _cleanup_close_ int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return -errno;
-    if (status.st_size > (off_t)size_max)
-        return -EFBIG;
-    size_t wanted = (size_t)status.st_size;
-    _cleanup_free_ uint8_t *bytes = malloc(wanted + 1);
-    if (!bytes)
-        return -ENOMEM;
-    while (size < wanted) {
-        ssize_t n = read(fd, bytes + size, wanted - size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        size += (size_t)n;
-    }
-
-    *ret_bytes = TAKE_PTR(bytes);
-    *ret_size = size;
-    return 0;
-}
-
 int vm_directory_rename(int parent, const char *id, const char *from, const char *to)
 {
     _cleanup_close_ int directory = -EBADF;
@@ -167,7 +112,7 @@ void vm_directory_remove(int parent, const char *id)
 {
     static const char *const names[] = { VM_DIRECTORY_STUB,       VM_DIRECTORY_SUPERVISOR,
                                          VM_DIRECTORY_RECORD,     VM_DIRECTORY_DEATH,
-                                         VM_DIRECTORY_DEATH_TOLD, UNFINISHED };
+                                         VM_DIRECTORY_DEATH_TOLD, STATE_FILE_UNFINISHED };
 
     if (*id == '\0')
         return; /* a VM that never got as far: it would be the directory of all */

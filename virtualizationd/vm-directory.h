@@ -3,9 +3,6 @@
  * and the daemon's own files about it, which nobody else can reach. */
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
-
 #define VM_DIRECTORY_STUB       "stub.socket"       /* whoever connects ends the VM */
 #define VM_DIRECTORY_SUPERVISOR "supervisor.socket" /* SOCK_SEQPACKET; for the next daemon */
 #define VM_DIRECTORY_RECORD     "record"            /* see vm-record.h */
@@ -23,13 +20,6 @@ int vm_directory_listen(int directory, const char *name, int type, int *ret_sock
 
 /* Connects to one without blocking. -ECONNREFUSED: whoever held it is gone. */
 int vm_directory_connect(int directory, const char *name, int type, int *ret_socket);
-
-/* Writes a file that is there whole or not at all. */
-int vm_directory_write(int directory, const char *name, const void *bytes, size_t size);
-
-/* Reads a file of at most @size_max bytes. The caller frees @ret_bytes. -EFBIG, or -ENOENT. */
-int vm_directory_read(
-    int directory, const char *name, size_t size_max, uint8_t **ret_bytes, size_t *ret_size);
 
 /* Renames a file that is there. */
 int vm_directory_rename(int parent, const char *id, const char *from, const char *to);

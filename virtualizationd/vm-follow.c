@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "virtualizationd/kill-point.h"
+#include "virtualizationd/state-file.h"
 #include "virtualizationd/vm-directory.h"
 #include "virtualizationd/vm-journal.h"
 
@@ -548,7 +549,7 @@ static void write_death(Vm *vm)
     if (r >= 0)
         r = vm_directory_open(vm->daemon->vms_fd, vm->id, &directory);
     if (r >= 0)
-        r = vm_directory_write(directory, VM_DIRECTORY_DEATH, bytes, size);
+        r = state_file_write(directory, VM_DIRECTORY_DEATH, bytes, size, false);
     if (r < 0)
         log_error("VM %s: its death record cannot be kept: %s", vm->id, strerror(-r));
     vm->is_recorded = r >= 0;

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "virtualizationd/kill-point.h"
 #include "virtualizationd/launcher.h"
+#include "virtualizationd/state-file.h"
 #include "virtualizationd/vm-directory.h"
 #include "virtualizationd/vm-follow.h"
 #include "virtualizationd/vm-launch.h"
@@ -62,7 +63,7 @@ static int write_record(const Vm *vm, int directory)
                                                          .rdevice = file->status.st_rdev };
     }
     int r = vm_record_encode(&record, &bytes, &size);
-    return r < 0 ? r : vm_directory_write(directory, VM_DIRECTORY_RECORD, bytes, size);
+    return r < 0 ? r : state_file_write(directory, VM_DIRECTORY_RECORD, bytes, size, false);
 }
 
 /* Makes the VM's directory and what is in it. The caller closes the sockets. */
@@ -105,6 +106,16 @@ static int launch(Vm *vm, int *ret_connection, Error *error)
     if (r < 0)
         return r;
     *ret_connection = take_fd(&connection);
+    return 0;
+}
+
+int vm_check_complete(const Vm *vm, Error *error)
+{
+    const char *missing = vm_files_find_missing(&vm->files);
+
+    if (missing)
+        return error_set(error, ERROR_INVALID_FILE,
+                         "the file '%s', which the configuration names, was not passed", missing);
     return 0;
 }
 

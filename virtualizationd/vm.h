@@ -105,6 +105,9 @@ int vm_check_files(Vm *vm, Error *error);
 /* Charges the owner for the files that are open for the VM; giving up some always works. */
 int vm_charge_files(Vm *vm, Error *error);
 
+/* That every file that it needs was brought. */
+int vm_check_complete(const Vm *vm, Error *error);
+
 /* Gives back what a VM needs while it lives. */
 void vm_release_life(Vm *vm);
 

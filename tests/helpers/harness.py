@@ -171,6 +171,7 @@ class Host:
                  *self.daemon_options, *options,
                  f'--bus={self.address}',
                  f'--runtime-dir={self.runtime_dir}', f'--cache-dir={self.cache_dir}',
+                 f'--state-dir={self.directory}/state', f'--os-dir={self.directory}/os',
                  f'--config={self.directory}/daemon.conf'],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
             notify.settimeout(1)

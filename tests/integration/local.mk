@@ -20,6 +20,7 @@ integration_tests = \
 	%D%/test-library.py \
 	%D%/test-lifetime.py \
 	%D%/test-limits.py \
+	%D%/test-manager.py \
 	%D%/test-partitions.py \
 	%D%/test-restart.py \
 	%D%/test-rights.py \
