@@ -156,7 +156,7 @@ def test_polkit_that_vanishes_while_it_is_asked_grants_nothing(host):
 def calls_of(path):
     """Every method there is, with arguments that a stranger might give."""
     values = {'s': 'x', 'b': 'true', 't': '1', 'u': '5000', 'h': '0', 'a{sh}': '{}', 'a{sv}': '{}',
-              'a{st}': '{}'}
+              'a{st}': '{}', 'ay': '[]'}
     for at, interface in ((ROOT, MANAGER), (path, VM)):
         xml = ElementTree.parse(f'{SOURCE}/dbus/{interface}.xml')
         for method in xml.iter('method'):
