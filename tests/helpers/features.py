@@ -71,6 +71,7 @@ class Features:
             self.stub_that_stands_still()
             self.partition_images(directory)
             self.idsig(directory)
+            self.instance_ids()
             for vm, line in disks:
                 self.ended(vm, 'shutdown')
                 assert vm.wait_for_output_end() == line, vm.output
@@ -129,6 +130,10 @@ class Features:
             for _ in range(2):  # made, and found to be up to date
                 self.host.manager().CreateOrUpdateIdsig(dbus.types.UnixFd(apk.fileno()),
                                                         dbus.types.UnixFd(idsig.fileno()))
+
+    def instance_ids(self):
+        manager = self.host.manager()
+        manager.RemoveInstance(manager.AllocateInstanceId())
 
     def begin_guest_that_is_deaf_but_for_acpi(self):
         """Without an initramfs the kernel waits in its panic: nothing hears the power button."""
