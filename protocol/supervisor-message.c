@@ -213,6 +213,7 @@ static int get_state(ByteReader *reader, SupervisorMessage *message)
 
     if (byte_reader_get_le64(reader, &message->event_number) < 0 ||
         byte_reader_get_le64(reader, &message->acknowledged) < 0 ||
+        message->acknowledged > message->event_number ||
         get_u32(reader, VM_STARTING, VM_DEAD, &state) < 0 ||
         get_u32(reader, 0, VM_STATE_MAX - 1, &resume_to) < 0 ||
         (state == VM_SUSPENDED && (resume_to < VM_STARTING || resume_to > VM_FINISHED)) ||

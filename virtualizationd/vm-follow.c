@@ -269,14 +269,23 @@ static void on_stop_step(Vm *vm, const SupervisorMessage *message)
 
 /* --- a supervisor that an earlier daemon has left --- */
 
-static void adoption_done(Vm *vm)
+/* However it ended: nobody waits for this one any more. */
+static void end_adoption(Vm *vm, VmAdoption adoption)
+{
+    bool was_waited_for = vm->adoption != ADOPTION_NONE && vm->adoption != ADOPTION_REFUSED;
+
+    vm->adoption = adoption;
+    if (was_waited_for)
+        vm->daemon->n_adopting--;
+}
+
+/* The VM may be dead then. */
+static void on_adopted(Vm *vm)
 {
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
-    vm->adoption = ADOPTION_NONE;
+    end_adoption(vm, ADOPTION_NONE);
     vm->accepted = true;
-    if (vm->daemon->n_adopting > 0)
-        vm->daemon->n_adopting--;
     vm_journal(vm, LOG_INFO, MESSAGE_VM_FOUND, "found again");
     vm_announce(vm);
     if (vm->end_wanted != 0 && vm_kill(vm, vm->end_wanted, &error) < 0)
@@ -293,9 +302,8 @@ static void on_hello(Vm *vm, uint32_t version)
             "VM %s: its supervisor speaks version %u of the protocol, and this daemon version "
             "%d: it runs on, but can only be killed",
             vm->id, version, SUPERVISOR_PROTOCOL_VERSION);
-        vm->adoption = ADOPTION_REFUSED;
+        end_adoption(vm, ADOPTION_REFUSED);
         vm->foreign_version = version;
-        vm->daemon->n_adopting--;
         return;
     }
     vm->adoption = ADOPTION_STATE;
@@ -321,7 +329,8 @@ static void on_state(Vm *vm, const SupervisorMessage *message)
 static void on_history(Vm *vm, const SupervisorMessage *message)
 {
     if (message->type == SUPERVISOR_DIED) {
-        adoption_done(vm);
+        end_adoption(vm, ADOPTION_NONE);
+        vm->accepted = true;
         vm_conclude(vm, &message->record, message->event_number);
         return;
     }
@@ -335,7 +344,7 @@ static void on_history(Vm *vm, const SupervisorMessage *message)
         vm->stop_step = (StopStep)message->value;
     vm->last_event = message->event_number;
     if (vm->last_event == vm->adopted_at)
-        adoption_done(vm);
+        on_adopted(vm);
 }
 
 static void on_adoption(Vm *vm, const SupervisorMessage *message)
@@ -394,10 +403,7 @@ void vm_lose_supervisor(Vm *vm, const char *sentence)
                            .payload_exit_code = -1,
                            .died_usec = realtime_usec() };
 
-    if (vm->adoption != ADOPTION_NONE && vm->adoption != ADOPTION_REFUSED &&
-        vm->daemon->n_adopting > 0)
-        vm->daemon->n_adopting--;
-    vm->adoption = ADOPTION_NONE;
+    end_adoption(vm, ADOPTION_NONE);
     close_connection(vm);
     vm_directory_end(vm->daemon->vms_fd, vm->id); /* the supervisor may not be what it was */
     text_escape(sentence, strlen(sentence), record.message, sizeof(record.message));

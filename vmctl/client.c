@@ -16,11 +16,14 @@
 #define NAME_LOST_MATCH                                                            \
     "type='signal',sender='" DBUS_SERVICE_DBUS "',interface='" DBUS_INTERFACE_DBUS \
     "',member='NameOwnerChanged',arg0='" BUS_NAME "'"
+#define AWAY_USEC UINT64_C(60000000) /* for a service that is started anew */
 #define RULE_SIZE 512
 
 struct Client {
     DBusConnection *connection;
-    char *owner; /* unique name of the service */
+    sd_event *event;             /* lent; NULL: not attached */
+    sd_event_source *away_timer; /* while nobody has the service's name */
+    char *owner;                 /* unique name of the service */
     BusLoop *loop;
     const ClientHandlers *handlers;
     void *userdata;
@@ -148,6 +151,7 @@ Client *client_free(Client *client)
     if (!client)
         return NULL;
 
+    sd_event_source_disable_unref(client->away_timer);
     bus_loop_free(client->loop);
     if (client->connection) {
         dbus_connection_close(client->connection);
@@ -160,16 +164,42 @@ Client *client_free(Client *client)
 
 /* --- signals --- */
 
-/* Whether @message says that the service has lost its name, or ended. */
-static bool is_service_lost(const Client *client, DBusMessage *message)
+static int on_away_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 {
-    const char *name, *old_owner, *new_owner;
+    Client *client = userdata;
+
+    (void)source;
+    (void)usec;
+    client->handlers->on_gone(client->userdata);
+    return 0;
+}
+
+/* The service's name has another owner, or none: one that is started anew knows the VMs of the one
+ * before, and tells what nobody heard of. */
+static void on_owner_changed(Client *client, const char *new_owner)
+{
+    char *owner = *new_owner ? strdup(new_owner) : NULL;
+
+    client->away_timer = sd_event_source_disable_unref(client->away_timer);
+    if (owner) {
+        free(client->owner);
+        client->owner = owner;
+    } else if (sd_event_add_time_relative(client->event, &client->away_timer, CLOCK_MONOTONIC,
+                                          AWAY_USEC, 0, on_away_timeout, client) < 0) {
+        client->handlers->on_gone(client->userdata);
+    }
+}
+
+/* Whether @message says who has the service's name. */
+static bool is_owner_change(DBusMessage *message, const char **ret_new_owner)
+{
+    const char *name, *old_owner;
 
     return dbus_message_is_signal(message, DBUS_INTERFACE_DBUS, "NameOwnerChanged") &&
            dbus_message_has_sender(message, DBUS_SERVICE_DBUS) &&
            dbus_message_get_args(message, NULL, DBUS_TYPE_STRING, &name, DBUS_TYPE_STRING,
-                                 &old_owner, DBUS_TYPE_STRING, &new_owner, DBUS_TYPE_INVALID) &&
-           strcmp(name, BUS_NAME) == 0 && strcmp(old_owner, client->owner) == 0;
+                                 &old_owner, DBUS_TYPE_STRING, ret_new_owner, DBUS_TYPE_INVALID) &&
+           strcmp(name, BUS_NAME) == 0;
 }
 
 static DBusHandlerResult on_message(DBusConnection *connection,
@@ -177,11 +207,13 @@ static DBusHandlerResult on_message(DBusConnection *connection,
                                     void *userdata)
 {
     Client *client = userdata;
+    const char *new_owner;
 
     (void)connection;
-    if (dbus_message_is_signal(message, DBUS_INTERFACE_LOCAL, "Disconnected") ||
-        is_service_lost(client, message))
+    if (dbus_message_is_signal(message, DBUS_INTERFACE_LOCAL, "Disconnected"))
         client->handlers->on_gone(client->userdata);
+    else if (is_owner_change(message, &new_owner))
+        on_owner_changed(client, new_owner);
     /* Anybody on the bus may send us a signal: only the service's are believed. */
     else if (dbus_message_get_type(message) == DBUS_MESSAGE_TYPE_SIGNAL &&
              dbus_message_has_sender(message, client->owner))
@@ -202,6 +234,7 @@ int client_attach(
 {
     client->handlers = handlers;
     client->userdata = userdata;
+    client->event = event;
     if (!dbus_connection_add_filter(client->connection, on_message, client, NULL))
         return out_of_memory(error);
 
@@ -213,6 +246,7 @@ int client_attach(
 
 void client_detach(Client *client)
 {
+    client->away_timer = sd_event_source_disable_unref(client->away_timer);
     client->loop = bus_loop_free(client->loop);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vmctl's side of the bus: the connection to the service, calls, signals. All calls go to the one
- * process that owned the service's name at the start: when it goes, waiting for it is over. */
+/* vmctl's side of the bus: the connection to the service, calls, signals. All calls go to the
+ * process that owns the service's name. While a loop runs, one that goes is waited for: its VMs
+ * outlive it, and the next one goes on to tell of them. */
 #pragma once
 
 #include <dbus/dbus.h>
@@ -17,7 +18,7 @@ DEFINE_CLEANUP(DBusMessage, dbus_message_unref);
 typedef struct ClientHandlers {
     /* A signal from the service; only those that client_watch() asked for. */
     void (*on_signal)(void *userdata, DBusMessage *signal);
-    /* The service, or the bus, is gone. */
+    /* The bus is gone, or the service and nobody came in its place for a minute. */
     void (*on_gone)(void *userdata);
 } ClientHandlers;
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "common/text.h"
 
 #define RECEIVE_TIMEOUT_MS 10000
+#define HANG_UP_TIMEOUT_MS 5000
 
 static int receive(int connection,
                    SupervisorMessage *ret_message,
@@ -185,6 +187,15 @@ void launch_request_answer(int connection, const Error *error)
     int r = fd_message_send(connection, bytes, size, NULL, 0);
     if (r < 0)
         log_warning("the daemon does not take the answer: %s", strerror(-r));
+}
+
+void launch_request_await_hang_up(int connection)
+{
+    struct pollfd poll_fd = { .fd = connection, .events = POLLIN };
+    char byte;
+
+    while (poll(&poll_fd, 1, HANG_UP_TIMEOUT_MS) > 0 && recv(connection, &byte, 1, 0) > 0)
+        continue;
 }
 
 void launch_request_deinit(LaunchRequest *request)

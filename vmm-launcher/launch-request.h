@@ -24,6 +24,10 @@ typedef struct LaunchRequest {
     SupervisorMessage *job; /* owned; of a job, as it came */
 } LaunchRequest;
 
+/* After a refusal: waits some seconds for the other side to hang up, and takes what it still sends.
+ * A socket that is closed with something unread resets the connection, and the answer is lost. */
+void launch_request_await_hang_up(int connection);
+
 /* Waits for the request on @connection, a few seconds at most. */
 int launch_request_receive(int connection, LaunchRequest *ret_request, Error *error);
 void launch_request_deinit(LaunchRequest *request);

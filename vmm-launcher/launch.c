@@ -671,6 +671,7 @@ int launch_serve(int connection, const LaunchOptions *options)
     launch_request_answer(connection, &error);
     if (r < 0) {
         log_error("%s", error_get_message(&error));
+        launch_request_await_hang_up(connection);
         return EXIT_FAILURE;
     }
 

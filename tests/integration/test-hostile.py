@@ -6,10 +6,12 @@ import socket
 import struct
 import sys
 import tempfile
+import threading
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
-from harness import Suite, wait_until, with_host  # noqa: E402
+import dbus  # noqa: E402
+from harness import Host, Suite, wait_until, with_host  # noqa: E402
 
 
 @with_host
@@ -61,7 +63,7 @@ def launch_spec(kernel, console_out, disk=None):
     return spec + struct.pack('<HBHHQQ', 1, 0, 1, disk, 0, 4096)
 
 
-def launch(host, spec, fds):
+def launch(host, spec, fds, version=1):
     """The launcher's answer: its type, and its sentence."""
     memfd = os.memfd_create('spec', os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.write(memfd, spec)
@@ -71,7 +73,7 @@ def launch(host, spec, fds):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.settimeout(60)
         connection.connect(f'{host.runtime_dir}/launcher/socket')
-        socket.send_fds(connection, [struct.pack('<HII', 1, 1, len(fds))], [memfd])
+        socket.send_fds(connection, [struct.pack('<HII', 1, version, len(fds))], [memfd])
         socket.send_fds(connection, [struct.pack('<HI', 2, len(fds))], fds)
         os.close(memfd)
         answer = connection.recv(8192)
@@ -98,6 +100,142 @@ def test_root_opens_nothing_that_was_not_shown_to_be_open(host):
         assert kind == ACCEPTED, answer
         os.close(kernel)
         os.close(reader)
+
+
+@with_host
+def test_a_launcher_of_another_version_names_both(host):
+    with open(host.image('vmlinux'), 'rb') as kernel:
+        kind, answer = launch(host, launch_spec(0, NO_FD), [kernel.fileno()], version=7)
+    assert kind == REFUSED and b'version 1' in answer and b'version 7' in answer, answer
+
+
+# --- a supervisor that was taken over speaks to the next daemon: protocol/supervisor-message.h ---
+
+HELLO = struct.pack('<HI', 70, 1)
+STARTING, SUSPENDED, DEAD = 2, 6, 8
+START = struct.pack('<HQQIiIH', 67, 2, 1, 1, 0, 0, 0)
+
+
+def state(number, acknowledged, of_vm=STARTING, resume_to=0):
+    return struct.pack('<HQQIIIQ', 71, number, acknowledged, of_vm, resume_to, 1, 1)
+
+
+def died(number):
+    return struct.pack('<HQIIiiiiB', 68, number, 1, 2, -1, 0, -1, 0, 0) + \
+        struct.pack('<HHH', 0, 0, 0) + struct.pack('<QQQ', 1, 0, 0) + struct.pack('<HHHI', 0, 0, 0, 0)
+
+
+class StandIn:
+    """Takes the place of a VM's supervisor while no daemon is there."""
+
+    def __init__(self, host, vm):
+        path = f'{host.runtime_dir}/vm/{vm.path.rsplit("/", 1)[1]}/supervisor.socket'
+        os.unlink(path)
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.bind(path)
+        os.chmod(path, 0o777)
+        self.listener.listen(1)
+
+    def play(self, messages):
+        """Sends all of them to the daemon that comes, and hangs up."""
+        def run():
+            connection, _ = self.listener.accept()
+            with connection:
+                for message in messages:
+                    try:
+                        connection.send(message)
+                    except OSError:
+                        return  # it has heard enough
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+
+def with_short_records(function):
+    """A supervisor that was left behind ends when nobody has taken its record in time."""
+    def run(suite):
+        host = Host(suite.build, config='DeathRecordSec=10\n')
+        try:
+            function(host)
+        finally:
+            assert host.close() == (0, [])
+    return run
+
+
+@with_short_records
+def test_a_supervisor_of_another_version_is_left_alone_until_it_is_killed(host):
+    vm = host.create(*host.config(host.payload('probe'), 'probe=wait'), start=True,
+                     lifetime='detached')
+    vm.wait_for('PayloadReady')
+    pid = int(vm.get('Pid'))
+    host.daemon.kill()
+    host.daemon.wait()
+    stand_in = StandIn(host, vm)
+    hung = threading.Event()
+
+    def speak():
+        connection, _ = stand_in.listener.accept()
+        with connection:
+            connection.send(struct.pack('<HI', 70, 7))
+            hung.wait()
+    thread = threading.Thread(target=speak)
+    thread.start()
+    try:
+        host.start_daemon()
+        assert 'version 7' in host.log() and 'version 1' in host.log()
+        for method in ('Stop', 'Suspend'):
+            try:
+                vm.methods.get_dbus_method(method)()
+                raise AssertionError(f'{method} was taken')
+            except dbus.DBusException as problem:
+                # Suspend needs to know that it runs, which such a supervisor cannot tell.
+                assert problem.get_dbus_name().endswith(('NotSupported', 'InvalidState')), problem
+                assert method != 'Stop' or 'version 7' in str(problem), problem
+        assert pid in host.vm_processes()
+        vm.methods.Kill()
+        assert vm.death()['reason'] == 'killed'
+        wait_until(lambda: pid not in host.vm_processes(), 'the end of the VMM')
+    finally:
+        hung.set()
+        thread.join()
+
+
+@with_short_records
+def test_a_supervisor_that_lies_to_the_next_daemon_harms_its_vm_only(host):
+    other = host.create(*host.config(host.payload('probe'), 'probe=wait'), start=True,
+                        lifetime='detached')
+    other.wait_for('PayloadReady')
+    cases = [
+        [HELLO, state(2, 1), START, died(3)],
+        [HELLO, state(3, 1, DEAD), START, died(3)],
+        [HELLO, state(2, 2), died(2), died(3), died(4)],
+        [HELLO, HELLO], [state(2, 1)], [died(3)], [HELLO, died(3)], [b'garbage'], [], [HELLO],
+        [HELLO, state(2, 1), START, START, state(9, 1)],
+        [HELLO, state(2**64 - 1, 2**64 - 1), died(2**64 - 1)],
+        [HELLO, state(2**64 - 1, 1), START],
+        [HELLO, state(5, 9), START], [HELLO, state(2, 1, SUSPENDED, 3), START, HELLO],
+        [HELLO, state(2, 1), START, struct.pack('<HI', 64, 0)], [HELLO, state(2, 1), START, b''],
+    ]
+    for messages in cases:
+        client = host.connect()
+        vms = [host.create(*host.config(host.payload('probe'), 'probe=wait'), bus=bus, start=True,
+                           paused=True, lifetime=lifetime)
+               for bus, lifetime in ((host.bus, 'detached'), (client, 'client'))]
+        for vm in vms:
+            wait_until(lambda vm=vm: vm.get('State') == 'suspended', 'the VM')
+        vms[1].match.remove()
+        host.daemon.kill()
+        host.daemon.wait()
+        threads = [StandIn(host, vm).play(messages) for vm in vms]
+        client.close()
+        host.start_daemon()
+        for thread in threads:
+            thread.join()
+        for vm in vms:
+            wait_until(lambda vm=vm: vm.path not in [entry[0] for entry in
+                                                     host.manager().ListVms(False)],
+                       f'the end of a VM whose supervisor says {messages}')
+        assert host.daemon.poll() is None and other.get('State') == 'ready', messages
 
 
 if __name__ == '__main__':

@@ -169,6 +169,26 @@ def test_info_tells_what_the_host_can(host, _directory):
 
 
 @with_host
+def test_a_run_goes_on_when_the_daemon_is_started_anew(host, directory):
+    run = subprocess.Popen(command(host, 'run', write_config(host, directory, 'wait')),
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: [vm for vm in host.manager().ListVms(False) if vm[3] == 'ready'],
+                   'the VM')
+        host.daemon.kill()
+        host.daemon.wait()
+        host.start_daemon()
+        assert run.poll() is None
+        assert vmctl(host, 'stop', 'test').returncode == 0
+        errors = run.communicate(timeout=DEADLINE)[1]
+        assert run.returncode == 128 + signal.SIGTERM, (run.returncode, errors)
+    finally:
+        run.kill()
+        run.communicate()
+
+
+@with_host
 def test_without_a_daemon_it_says_so(host, _directory):
     host.stop_daemon()
     result = vmctl(host, 'list')

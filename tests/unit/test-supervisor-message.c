@@ -283,6 +283,22 @@ static void stops_of_more_than_an_hour_are_refused(void **state)
     assert_int_equal(supervisor_message_decode(bytes, size, &decoded), -EBADMSG);
 }
 
+static void no_more_is_acknowledged_than_has_happened(void **state)
+{
+    (void)state;
+    SupervisorMessage message = {
+        .type = SUPERVISOR_STATE, .event_number = 7, .acknowledged = 7, .state = VM_READY
+    };
+    uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
+    SupervisorMessage decoded;
+
+    size_t size = supervisor_message_encode(&message, bytes);
+    assert_int_equal(supervisor_message_decode(bytes, size, &decoded), 0);
+    message.acknowledged = 8;
+    size = supervisor_message_encode(&message, bytes);
+    assert_int_equal(supervisor_message_decode(bytes, size, &decoded), -EBADMSG);
+}
+
 static int decode_text(const char *text)
 {
     SupervisorMessage message = { .type = SUPERVISOR_REFUSED, .error_kind = ERROR_FAILED };
@@ -375,6 +391,7 @@ int main(void)
         cmocka_unit_test(every_truncation_and_a_byte_too_many_are_refused),
         cmocka_unit_test(types_of_no_message_are_refused),
         cmocka_unit_test(values_are_taken_in_their_range_only),
+        cmocka_unit_test(no_more_is_acknowledged_than_has_happened),
         cmocka_unit_test(numbers_without_a_death_reason_are_refused),
         cmocka_unit_test(stops_of_more_than_an_hour_are_refused),
         cmocka_unit_test(text_that_is_not_clean_is_refused),
