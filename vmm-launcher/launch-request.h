@@ -24,10 +24,6 @@ typedef struct LaunchRequest {
     SupervisorMessage *job; /* owned; of a job, as it came */
 } LaunchRequest;
 
-/* After a refusal: waits some seconds for the other side to hang up, and takes what it still sends.
- * A socket that is closed with something unread resets the connection, and the answer is lost. */
-void launch_request_await_hang_up(int connection);
-
 /* Waits for the request on @connection, a few seconds at most. */
 int launch_request_receive(int connection, LaunchRequest *ret_request, Error *error);
 void launch_request_deinit(LaunchRequest *request);
@@ -37,3 +33,7 @@ int launch_request_forward_job(const LaunchRequest *request, int socket);
 
 /* Tells the daemon that the request is accepted, or refused when @error is set. */
 void launch_request_answer(int connection, const Error *error);
+
+/* After a refusal: waits some seconds for the other side to hang up, and takes what it still sends.
+ * A socket that is closed with something unread resets the connection, and the answer is lost. */
+void launch_request_await_hang_up(int connection);
