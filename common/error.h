@@ -8,23 +8,23 @@
 /* The values cross the launcher's socket, so they stay as they are. */
 typedef enum ErrorKind {
     ERROR_NONE = 0,
-    ERROR_FAILED = 1, /* none of the others */
-    ERROR_INVALID_ARGUMENT = 2,
-    ERROR_NOT_SUPPORTED = 3,
-    ERROR_ACCESS_DENIED = 4,
-    ERROR_LIMITS_EXCEEDED = 5,
-    ERROR_NO_MEMORY = 6,
-    ERROR_NO_SUCH_VM = 7,
-    ERROR_VM_EXISTS = 8,
-    ERROR_INVALID_STATE = 9,
-    ERROR_INVALID_CONFIG = 10,
-    ERROR_INVALID_FILE = 11,
-    ERROR_IMAGE_INVALID = 12,
-    ERROR_IMAGE_BUSY = 13,
-    ERROR_START_FAILED = 14,
-    ERROR_CONNECTION_REFUSED = 15,
-    ERROR_TIMED_OUT = 16,
-    ERROR_UNAVAILABLE = 17,
+    ERROR_FAILED = 1,           /* none of the others */
+    ERROR_INVALID_ARGUMENT = 2, /* an argument is of the wrong type, out of range, or unknown */
+    ERROR_NOT_SUPPORTED = 3,    /* this host, or this version, cannot do that */
+    ERROR_ACCESS_DENIED = 4,    /* the caller has no right to that */
+    ERROR_LIMITS_EXCEEDED = 5,  /* the caller, or the service, has as many of these as it may */
+    ERROR_NO_MEMORY = 6,        /* the service is out of memory */
+    ERROR_NO_SUCH_VM = 7,       /* no VM has that name, id or path, or its record is kept no more */
+    ERROR_VM_EXISTS = 8,        /* a living VM has that name */
+    ERROR_INVALID_STATE = 9,    /* the VM is in no state for that */
+    ERROR_INVALID_CONFIG = 10,  /* the configuration is refused; the message has the JSON pointer */
+    ERROR_INVALID_FILE = 11,  /* a file is missing, surplus, or of the wrong kind or access mode */
+    ERROR_IMAGE_INVALID = 12, /* the content of an image file is not what it has to be */
+    ERROR_IMAGE_BUSY = 13,    /* somebody else uses that image file */
+    ERROR_START_FAILED = 14,  /* no launcher can be reached, or it refuses */
+    ERROR_CONNECTION_REFUSED = 15, /* nobody in the guest listens on that port */
+    ERROR_TIMED_OUT = 16,          /* what was asked did not answer in time */
+    ERROR_UNAVAILABLE = 17,        /* a part of the service is not there: trying again may help */
     ERROR_AUTHORIZATION_REQUIRED = 18, /* granted to whom allows questions to its user */
     ERROR_NO_SUCH_INSTANCE = 19,
     ERROR_KIND_MAX,

@@ -1,5 +1,6 @@
 # TAP scripts; each may run in parallel with the others, and cleans up after itself.
 integration_tests = \
+	%D%/test-api-docs.py \
 	%D%/test-apk.py \
 	%D%/test-bad-input.py \
 	%D%/test-bus-restart.py \
