@@ -469,6 +469,20 @@ static int refuse_to_send(const Vm *vm, Error *error)
                      "the supervisor of VM '%s' has not answered this daemon yet", vm->name);
 }
 
+/* Its end may be known to the socket before the loop gets to it. */
+static int refuse_unsent(const Vm *vm, int r, Error *error)
+{
+    if (r == -EPIPE || r == -ECONNRESET)
+        return error_set(error, ERROR_INVALID_STATE, "VM '%s' is ending: its supervisor has gone",
+                         vm->name);
+    if (r == -EAGAIN)
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "the supervisor of VM '%s' is behind with what it was told: try again",
+                         vm->name);
+    return error_set_errno(error, ERROR_FAILED, r, "the supervisor of VM '%s' cannot be told",
+                           vm->name);
+}
+
 int vm_send(Vm *vm, const SupervisorMessage *message, int fd, Error *error)
 {
     uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
@@ -477,10 +491,7 @@ int vm_send(Vm *vm, const SupervisorMessage *message, int fd, Error *error)
     if (vm->adoption != ADOPTION_NONE && message->type != SUPERVISOR_ADOPT)
         return refuse_to_send(vm, error);
     int r = fd_message_send(vm->connection, bytes, size, &fd, fd >= 0 ? 1 : 0);
-    if (r < 0)
-        return error_set_errno(error, ERROR_FAILED, r, "the supervisor of VM '%s' cannot be told",
-                               vm->name);
-    return 0;
+    return r < 0 ? refuse_unsent(vm, r, error) : 0;
 }
 
 /* --- the end --- */

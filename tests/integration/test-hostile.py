@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who means harm: clients with odd files and odd moments, a daemon that was taken over."""
 import os
+import signal
 import socket
 import struct
 import sys
@@ -11,7 +12,7 @@ import threading
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
-from harness import Host, Suite, wait_until, with_host  # noqa: E402
+from harness import Host, Suite, processes, wait_until, with_host  # noqa: E402
 
 
 @with_host
@@ -46,6 +47,32 @@ def test_the_payloads_deadline_stands_still_with_its_vcpus(host):
     assert vm.get('State') == 'suspended'
     vm.methods.Resume()
     assert vm.death()['reason'] == 'hangup'
+
+
+def parent_of(pid):
+    with open(f'/proc/{pid}/stat', encoding='ascii') as file:
+        return int(file.read().rpartition(')')[2].split()[1])
+
+
+@with_host
+def test_a_request_to_a_supervisor_that_has_just_gone_is_late(host):
+    vm = host.create(*host.config(host.payload('probe'), 'probe=wait'), start=True)
+    vm.wait_for('PayloadReady')
+    supervisor, errors = parent_of(parent_of(vm.get('Pid'))), []
+    os.kill(host.daemon.pid, signal.SIGSTOP)
+    try:
+        for method in ('Stop', 'Suspend'):
+            vm.methods.get_dbus_method(method)(reply_handler=lambda: errors.append(None),
+                                               error_handler=errors.append)
+        host.bus.get_name_owner('org.freedesktop.DBus')  # the bus has passed on what was before
+        os.kill(supervisor, signal.SIGKILL)
+        wait_until(lambda: processes().get(supervisor, (0, 'Z'))[1] == 'Z', 'its end')
+    finally:
+        os.kill(host.daemon.pid, signal.SIGCONT)
+    wait_until(lambda: len(errors) == 2, 'both answers')
+    for error in errors:
+        assert error.get_dbus_name() == 'org.virtualizationd1.Error.InvalidState', errors
+    assert vm.death()['reason'] == 'infrastructure-error'
 
 
 # --- a daemon that was taken over speaks to the launcher itself: protocol/launch-spec.h ---
