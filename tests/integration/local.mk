@@ -17,6 +17,7 @@ integration_tests = \
 	%D%/test-idsig.py \
 	%D%/test-instance.py \
 	%D%/test-journal.py \
+	%D%/test-introspection-fuzz.py \
 	%D%/test-kill-points.py \
 	%D%/test-library.py \
 	%D%/test-lifetime.py \
@@ -42,7 +43,8 @@ integration_tests += $(long_integration_tests)
 endif
 
 EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/backports.py tests/helpers/features.py \
-	tests/helpers/harness.py tests/helpers/policies.py tests/helpers/tool.py
+	tests/helpers/harness.py tests/helpers/policies.py tests/helpers/tool.py \
+	tests/helpers/wire.py
 
 # Hash trees of any file.
 EXTRA_PROGRAMS = programs/hash-tree
