@@ -35,8 +35,12 @@ integration_tests = \
 	%D%/test-vsock.py
 # What these are about, QEMU's versions and the packaged policies, is the same in a build with the
 # sanitizers.
+	%D%/test-vmctl.py
+# What these are about, QEMU's versions, the packaged policies and how much memory is used, is the
+# same in a build with the sanitizers, or has no meaning there.
 long_integration_tests = \
 	%D%/test-backports.py \
+	%D%/test-load.py \
 	%D%/test-policies.py
 if !SANITIZERS
 integration_tests += $(long_integration_tests)
