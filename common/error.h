@@ -26,7 +26,7 @@ typedef enum ErrorKind {
     ERROR_TIMED_OUT = 16,          /* what was asked did not answer in time */
     ERROR_UNAVAILABLE = 17,        /* a part of the service is not there: trying again may help */
     ERROR_AUTHORIZATION_REQUIRED = 18, /* granted to whom allows questions to its user */
-    ERROR_NO_SUCH_INSTANCE = 19,
+    ERROR_NO_SUCH_INSTANCE = 19,       /* the caller has no instance of that id */
     ERROR_KIND_MAX,
 } ErrorKind;
 
