@@ -65,3 +65,6 @@ int memfd_new_sealed(const char *name, const void *data, size_t size, int *ret_f
 
 /* True for a memory file whose bytes and size are sealed. */
 bool memfd_is_sealed(int fd);
+
+/* Whether @fd is a stream socket of this host. */
+bool fd_is_unix_stream(int fd);

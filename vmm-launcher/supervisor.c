@@ -614,7 +614,8 @@ static int on_stderr(sd_event_source *source, int fd, uint32_t revents, void *us
 
 static void on_connect_request(Supervisor *supervisor, const SupervisorMessage *message, int fd)
 {
-    int r = fd < 0 ? -EINVAL : 0;
+    /* vsock-device takes nothing else from its broker, and would end. */
+    int r = fd >= 0 && fd_is_unix_stream(fd) ? 0 : -EINVAL;
 
     if (r >= 0)
         r = broker_dial(supervisor->broker, message->id, message->value, fd);
@@ -657,9 +658,11 @@ static void on_open_request(Supervisor *supervisor, const SupervisorMessage *mes
     SupervisorMessage answer = { .type = SUPERVISOR_CONNECTED, .id = message->id };
     int r = -EINVAL;
 
-    if (fd >= 0 && message->type == SUPERVISOR_OPEN_CONSOLE)
+    if (!fd_is_unix_stream(fd))
+        (void)fd_close(fd);
+    else if (message->type == SUPERVISOR_OPEN_CONSOLE)
         r = vm_console_open(supervisor->console, (ConsoleMode)message->value, fd);
-    else if (fd >= 0)
+    else
         r = open_log(supervisor, (LogKind)message->value, fd);
     answer.value = r < 0 ? (uint32_t)-r : 0;
     daemon_link_answer(supervisor->daemon, &answer);

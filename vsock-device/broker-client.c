@@ -102,15 +102,6 @@ void broker_client_forget(BrokerClient *broker, const Stream *stream)
             broker->pending[i].stream = NULL;
 }
 
-static bool is_stream_socket(int fd)
-{
-    int type, domain;
-    socklen_t size = sizeof(int);
-
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
-           getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
-}
-
 static int check_message(
     BrokerClient *broker, const BrokerMessage *message, int fd, Stream **ret_stream, Error *error)
 {
@@ -121,7 +112,7 @@ static int check_message(
         return error_set(error, ERROR_INVALID_ARGUMENT,
                          "broker message %d with a wrong number of descriptors",
                          (int)message->type);
-    if (fd >= 0 && message->type != BROKER_CAPTURE && !is_stream_socket(fd))
+    if (fd >= 0 && message->type != BROKER_CAPTURE && !fd_is_unix_stream(fd))
         return error_set(error, ERROR_INVALID_FILE,
                          "the broker's descriptor is no Unix stream socket");
 

@@ -27,6 +27,7 @@ integration_tests = \
 	%D%/test-restart.py \
 	%D%/test-rights.py \
 	%D%/test-sandbox.py \
+	%D%/test-socket-fuzz.py \
 	%D%/test-stop.py \
 	%D%/test-tool-help.py \
 	%D%/test-user-mode.py \

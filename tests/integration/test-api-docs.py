@@ -41,7 +41,7 @@ def test_the_page_is_what_the_interfaces_say(_suite):
 
 
 def test_a_page_of_before_is_noticed(_suite):
-    for path, old, new in ((VM_XML, '<!-- The guest\'s vsock address.', '<!-- Its vsock address.'),
+    for path, old, new in ((VM_XML, '<!-- The guest\'s vsock address:', '<!-- Its vsock address:'),
                            (VM_XML, '<arg name="port" type="u"', '<arg name="port" type="t"'),
                            ('common/error.h', 'somebody else uses', 'another uses'),
                            ('docs/API.md', 'vsock address', 'address')):
@@ -51,7 +51,7 @@ def test_a_page_of_before_is_noticed(_suite):
 
 def test_what_lacks_a_comment_is_noticed(_suite):
     for path, old, new, words in (
-            (VM_XML, '<!-- The guest\'s vsock address. -->', '', 'property Cid'),
+            (VM_XML, '<!-- The guest\'s vsock address: its CID. -->', '', 'property Cid'),
             (VM_XML, '<method name="Start"/>', '<method name="Start"/><method name="Explode"/>',
              'method Explode'),
             (VM_XML, '<signal name="Died">', '<signal name="Born"/><signal name="Died">',

@@ -216,6 +216,25 @@ static void whole_writes_go_to_their_place(void **state)
     assert_int_equal(fd_pwrite_all(-EBADF, "text", 4, 0), -EBADF);
 }
 
+static void stream_socket_of_this_host_is_told_from_others(void **state)
+{
+    (void)state;
+    int fds[2], other = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int remote = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_true(fd_is_unix_stream(fds[0]));
+    assert_false(fd_is_unix_stream(other));
+    assert_false(fd_is_unix_stream(remote));
+    assert_false(fd_is_unix_stream(-EBADF));
+    fd_close_many(fds, 2);
+    assert_int_equal(new_pipe(fds), 0);
+    assert_false(fd_is_unix_stream(fds[0]));
+    fd_close_many(fds, 2);
+    (void)fd_close(other);
+    (void)fd_close(remote);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +247,7 @@ int main(void)
         cmocka_unit_test(sealed_memory_cannot_be_changed),
         cmocka_unit_test(memory_that_lacks_a_seal_is_not_sealed),
         cmocka_unit_test(copy_takes_the_maximum_and_no_byte_more),
+        cmocka_unit_test(stream_socket_of_this_host_is_told_from_others),
         cmocka_unit_test(whole_writes_go_to_their_place),
     };
 
