@@ -2,6 +2,7 @@
 integration_tests = \
 	%D%/test-api-docs.py \
 	%D%/test-apk.py \
+	%D%/test-avf-lifecycle.py \
 	%D%/test-bad-input.py \
 	%D%/test-bus-restart.py \
 	%D%/test-clients.py \
