@@ -12,164 +12,26 @@ find the guest in $KERNEL and $INITRD: --peer NAME=COMMAND.
   bench.py BUILD [--rounds N] [--peer NAME=COMMAND]...
 """
 import argparse
-import glob
 import os
 import select
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
 import dbus.lowlevel  # noqa: E402
+from bare import MEMORY_MIB, PARAMS, Bare, make_guests, now, read_until  # noqa: E402
+from figures import cpu_seconds, note, pss_kib, report, run_peer  # noqa: E402
 from harness import Host, MANAGER, NAME, ROOT, VM, vm_processes, wait_until  # noqa: E402
 
-now = time.monotonic
-MEMORY_MIB = 256
-PARAMS = 'console=ttyS0 reboot=t panic=-1 quiet'
-SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'
 FLEET = 20
-figures = {}  # (side, name) -> values by round
-
-
-def emit(name, value, unit):
-    print(f'{name} {value:.6g} {unit}', flush=True)
-
-
-def note(side, name, values, unit):
-    """One round's values of a figure: their median is what counts."""
-    figures.setdefault((side, name), (unit, []))[1].append(statistics.median(values))
-
-
-def cpio(path, files):
-    """A newc archive of executable files."""
-    def entry(name, mode, data):
-        header = '070701' + ''.join('%08X' % field for field in (
-            0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0))
-        packed = header.encode() + name.encode() + b'\0'
-        packed += bytes(-len(packed) % 4) + data
-        return packed + bytes(-len(packed) % 4)
-    with open(path, 'wb') as file:
-        for name, source in files.items():
-            with open(source, 'rb') as program:
-                file.write(entry(name, 0o100755, program.read()))
-        file.write(entry('TRAILER!!!', 0, b''))
-
-
-class Guest:
-    """What is booted."""
-
-    def __init__(self, kernel, initrd):
-        self.kernel, self.initrd = kernel, initrd
-
-
-def make_guests(build, directory):
-    """The kernel as it is packaged, and unpacked as the guest image has it."""
-    initrd, packed = f'{directory}/initrd', f'{directory}/vmlinuz'
-    cpio(initrd, {'init': f'{build}/programs/guest-up'})
-    package = sorted(glob.glob(f'{build}/guest-image-cache/linux-image-*.deb'))[-1]
-    with open(packed, 'wb') as file:
-        subprocess.run(f'dpkg-deb --fsys-tarfile "{package}" | '
-                       "tar -xO --wildcards './boot/vmlinuz-*'", shell=True, check=True,
-                       stdout=file)
-    return Guest(packed, initrd), Guest(f'{build}/guest-image/vmlinux', initrd)
-
-
-def wait_readable(fd, seconds=120):
-    if not select.select([fd], [], [], seconds)[0]:
-        raise TimeoutError
-
-
-def read_until(fd, word):
-    got = b''
-    while word not in got:
-        wait_readable(fd)
-        data = os.read(fd, 4096)
-        if not data:
-            raise EOFError(got)
-        got += data
-    return now()
-
-
-def cpu_seconds(pids):
-    total = 0
-    for pid in pids:
-        try:
-            with open(f'/proc/{pid}/stat', encoding='ascii', errors='replace') as file:
-                fields = file.read().rsplit(')', 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    return total / os.sysconf('SC_CLK_TCK')
-
-
-def pss_kib(pid, guest_mib=MEMORY_MIB):
-    """Proportional set size of a process, without the guest's memory."""
-    total = size = 0
-    with open(f'/proc/{pid}/smaps', encoding='ascii', errors='replace') as file:
-        for line in file:
-            head = line.split(None, 1)[0]
-            if not head.endswith(':'):
-                low, high = head.split('-')
-                size = int(high, 16) - int(low, 16)
-            elif head == 'Pss:' and size != guest_mib << 20:
-                total += int(line.split()[1])
-    return total
 
 
 # --- bare QEMU ---
-
-class Bare:
-    """QEMU without anybody around it."""
-
-    def __init__(self, guest, paused=False, accelerator='tcg'):
-        self.control, control = socket.socketpair()
-        self.console, console = socket.socketpair()
-        self.began = now()
-        self.process = subprocess.Popen(
-            ['qemu-system-x86_64', '-nodefaults', '-no-user-config', '-no-reboot', '-display',
-             'none', '-S', '-machine', f'q35,accel={accelerator},usb=off', '-cpu', 'max', '-m',
-             str(MEMORY_MIB), '-kernel', guest.kernel, '-initrd', guest.initrd, '-append',
-             PARAMS, '-sandbox', SANDBOX, '-chardev', f'socket,id=q,fd={control.fileno()}',
-             '-mon', 'chardev=q,mode=control', '-chardev', f'socket,id=c,fd={console.fileno()}',
-             '-serial', 'chardev:c'], stdin=subprocess.DEVNULL,
-            pass_fds=[control.fileno(), console.fileno()])
-        self.pidfd = os.pidfd_open(self.process.pid)
-        control.close()
-        console.close()
-        self.command('qmp_capabilities', b'QMP')
-        if not paused:
-            self.command('cont', None)
-        self.ready = now()
-
-    def command(self, name, greeting):
-        if greeting:
-            read_until(self.control.fileno(), greeting)
-        self.control.sendall(b'{"execute":"%s"}\n' % name.encode())
-        read_until(self.control.fileno(), b'"return"')
-
-    def wait_up(self):
-        return read_until(self.console.fileno(), b'GUEST UP')
-
-    def wait_gone(self):
-        wait_readable(self.pidfd)
-        gone = now()
-        self.process.wait()
-        return gone
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self.pidfd)
-        self.control.close()
-        self.console.close()
-
 
 def bare_lifecycle(guest, runs, kind=''):
     ready, up, stopped = [], [], []
@@ -330,7 +192,7 @@ def ours_fleet(host, guest, at_once):
     vmms = {int(vm.get('Pid')) for vm in fleet}
     helpers = [pid for pid in vm_processes() if pid not in vmms]
     note('ours', f'fleet{FLEET}.{kind}.helpers.pss_per_vm',
-         [sum(pss_kib(pid) for pid in helpers) / FLEET], 'KiB')
+         [sum(pss_kib(pid, MEMORY_MIB) for pid in helpers) / FLEET], 'KiB')
     began = now()
     for vm in fleet:
         vm.call('Kill')
@@ -405,28 +267,6 @@ def vsock(host, round_trips, megabytes):
     stream.close()
     vm.methods.Kill()
     vm.death()
-
-
-def run_peer(name, command):
-    out = subprocess.run(['sh', '-c', command], stdout=subprocess.PIPE, text=True,
-                         check=False).stdout
-    for line in out.splitlines():
-        parts = line.split()
-        if len(parts) == 3 and not line.startswith('#') and '.' in parts[0] and \
-                parts[0].rsplit('.', 1)[1] not in ('n', 'p25', 'p75', 'min', 'max'):
-            metric = parts[0].split('.', 1)[1].removesuffix('.median')
-            note(name, metric, [float(parts[1])], parts[2])
-
-
-def report():
-    for (side, name), (unit, values) in figures.items():
-        emit(f'{side}.{name}', statistics.median(values), unit)
-    for (side, name), (_, values) in figures.items():
-        floor = figures.get(('bare', name))
-        if side != 'bare' and floor and len(floor[1]) == len(values):
-            ratios = [value / base for value, base in zip(values, floor[1]) if base]
-            if ratios:
-                emit(f'ratio.{side}.{name}', statistics.median(ratios), 'of bare')
 
 
 def main():

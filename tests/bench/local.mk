@@ -9,7 +9,7 @@ programs_guest_up_LDADD =
 programs_bus_calls_SOURCES = %D%/bus-calls.c
 programs_bus_calls_LDADD = $(DBUS_LIBS)
 
-EXTRA_DIST += %D%/bench.py %D%/composite.py %D%/merkle.py %D%/sandbox.py
+EXTRA_DIST += %D%/bare.py %D%/bench.py %D%/composite.py %D%/figures.py %D%/merkle.py %D%/sandbox.py
 BENCH_FLAGS =
 COMPOSITE_BENCH_FLAGS =
 MERKLE_BENCH_FLAGS =
