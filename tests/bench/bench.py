@@ -26,7 +26,7 @@ import dbus  # noqa: E402
 import dbus.lowlevel  # noqa: E402
 from bare import MEMORY_MIB, PARAMS, Bare, make_guests, now, read_until  # noqa: E402
 from figures import cpu_seconds, note, pss_kib, report, run_peer  # noqa: E402
-from harness import Host, MANAGER, NAME, ROOT, VM, vm_processes, wait_until  # noqa: E402
+from harness import Host, MANAGER, NAME, ROOT, VM, wait_until  # noqa: E402
 
 FLEET = 20
 
@@ -170,8 +170,8 @@ def ours_kill(host, guest, runs):
 
 
 def fleet_cpu(host):
-    """Of the daemon, the listener and every process of a VM."""
-    return cpu_seconds([host.daemon.pid, *host.listener_pids(), *vm_processes()])
+    """Of the daemon, the listener and every process of its VMs."""
+    return cpu_seconds([host.daemon.pid, *host.listener_pids(), *host.vm_processes()])
 
 
 def ours_fleet(host, guest, at_once):
@@ -190,7 +190,7 @@ def ours_fleet(host, guest, at_once):
     note('ours', f'{name}.cpu_per_vm', [(fleet_cpu(host) - before) * 1e3 / FLEET], 'ms')
     note('ours', f'fleet{FLEET}.{kind}.daemon.pss', [pss_kib(host.daemon.pid)], 'KiB')
     vmms = {int(vm.get('Pid')) for vm in fleet}
-    helpers = [pid for pid in vm_processes() if pid not in vmms]
+    helpers = [pid for pid in host.vm_processes() if pid not in vmms]
     note('ours', f'fleet{FLEET}.{kind}.helpers.pss_per_vm',
          [sum(pss_kib(pid, MEMORY_MIB) for pid in helpers) / FLEET], 'KiB')
     began = now()
