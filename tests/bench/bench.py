@@ -208,8 +208,8 @@ def ours_fleet(host, guest, at_once):
 
 def bus_calls(host, count):
     program = f'{host.build}/programs/bus-calls'
-    service = subprocess.Popen([program, host.address, 'serve', 'bench.Echo'],
-                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    service = subprocess.Popen([f'{host.build}/programs/bus-echo', host.address, 'bench.Echo',
+                                'libdbus'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     service.stdout.readline()
     made = host.create(*host.config())
     targets = {
@@ -224,7 +224,7 @@ def bus_calls(host, count):
     try:
         for (side, name), target in targets.items():
             for depth, suffix in ((1, ''), (64, '_depth64')):
-                out = subprocess.run([program, host.address, 'call', str(count), str(depth),
+                out = subprocess.run([program, host.address, str(count), str(depth),
                                       *target], check=True, stdout=subprocess.PIPE).stdout.split()
                 if depth == 1:
                     note(side, f'dbus.{name}.median', [float(out[0])], 'us')

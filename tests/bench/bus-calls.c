@@ -1,61 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Times bus calls, one at a time and many in flight: against an echo service on libdbus, which is
- * the floor, and against any method. Usage:
- *   bus-calls ADDRESS serve NAME
- *   bus-calls ADDRESS call COUNT DEPTH DESTINATION PATH INTERFACE METHOD [s:TEXT | b:0 | b:1]...
+/* Times bus calls, one at a time or many in flight. Usage:
+ *   bus-calls ADDRESS COUNT DEPTH DESTINATION PATH INTERFACE METHOD [s:TEXT | b:0 | b:1 | u:N]...
  * Prints "median p99 rate": microseconds twice, calls a second. */
 #include <dbus/dbus.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "tests/bench/bench-bus.h"
 
 #define DEPTH_MAX 1024
-
-static double now_usec(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static DBusConnection *connect_bus(const char *address)
-{
-    DBusError error = DBUS_ERROR_INIT;
-    DBusConnection *connection = dbus_connection_open_private(address, &error);
-
-    if (!connection || !dbus_bus_register(connection, &error)) {
-        fprintf(stderr, "bus-calls: %s\n", error.message);
-        exit(1);
-    }
-    return connection;
-}
-
-static DBusHandlerResult on_echo(DBusConnection *connection, DBusMessage *message, void *userdata)
-{
-    (void)userdata;
-    if (!dbus_message_is_method_call(message, "bench.Echo", "Ping"))
-        return DBUS_HANDLER_RESULT_NOT_YET_HANDLED;
-    DBusMessage *reply = dbus_message_new_method_return(message);
-    dbus_connection_send(connection, reply, NULL);
-    dbus_message_unref(reply);
-    return DBUS_HANDLER_RESULT_HANDLED;
-}
-
-static int serve(DBusConnection *connection, const char *name)
-{
-    static const DBusObjectPathVTable vtable = { .message_function = on_echo };
-
-    if (!dbus_connection_register_object_path(connection, "/echo", &vtable, NULL) ||
-        dbus_bus_request_name(connection, name, 0, NULL) < 0)
-        return 1;
-    puts("ready");
-    fflush(stdout);
-    while (dbus_connection_read_write_dispatch(connection, -1))
-        ;
-    return 0;
-}
 
 static DBusMessage *make_call(char **target, char **arguments)
 {
@@ -64,11 +18,14 @@ static DBusMessage *make_call(char **target, char **arguments)
     for (; *arguments; arguments++) {
         const char *text = *arguments + 2;
         dbus_bool_t boolean = strcmp(text, "1") == 0;
+        dbus_uint32_t number = (dbus_uint32_t)strtoul(text, NULL, 10);
         DBusMessageIter iterator;
 
         dbus_message_iter_init_append(call, &iterator);
         if ((*arguments)[0] == 's')
             dbus_message_iter_append_basic(&iterator, DBUS_TYPE_STRING, &text);
+        else if ((*arguments)[0] == 'u')
+            dbus_message_iter_append_basic(&iterator, DBUS_TYPE_UINT32, &number);
         else
             dbus_message_iter_append_basic(&iterator, DBUS_TYPE_BOOLEAN, &boolean);
     }
@@ -125,11 +82,12 @@ static int measure(
 
 int main(int argc, char **argv)
 {
-    if (argc == 4 && strcmp(argv[2], "serve") == 0)
-        return serve(connect_bus(argv[1]), argv[3]);
-    if (argc >= 9 && strcmp(argv[2], "call") == 0)
-        return measure(connect_bus(argv[1]), strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10),
-                       argv + 5, argv + 9);
-    fputs("usage: bus-calls ADDRESS serve NAME | call COUNT DEPTH TARGET...\n", stderr);
-    return 2;
+    if (argc < 8) {
+        fputs(
+            "usage: bus-calls ADDRESS COUNT DEPTH DESTINATION PATH INTERFACE METHOD [ARGUMENT]...\n",
+            stderr);
+        return 2;
+    }
+    return measure(bench_bus_connect(argv[1]), strtoul(argv[2], NULL, 10),
+                   strtoul(argv[3], NULL, 10), argv + 4, argv + 8);
 }
