@@ -50,11 +50,12 @@ typedef struct BusPeer {
 } BusPeer;
 
 struct BusCall {
-    STAILQ_ENTRY(BusCall) link;
+    STAILQ_ENTRY(BusCall) link; /* of those that wait for their peer's credentials */
+    LIST_ENTRY(BusCall) object_link;
     unsigned n_refs;
     BusService *service;
     DBusMessage *message;
-    char *path; /* of the object that is called: it may go while the call waits */
+    BusObject *object; /* that is called, NULL once it is gone: it may go while the call waits */
     const BusMethod *method;
     Credentials *credentials;
     unsigned generation; /* of the connection that it came by */
@@ -67,6 +68,7 @@ struct BusObject {
     char *path;
     const BusInterface *interface;
     void *object;
+    LIST_HEAD(, BusCall) calls; /* that have a pointer to this */
 };
 
 struct BusService {
@@ -113,8 +115,9 @@ BusCall *bus_call_unref(BusCall *call)
 
     /* A handler that neither replies nor fails would leave the caller waiting. */
     assert(call->replied);
+    if (call->object)
+        LIST_REMOVE(call, object_link);
     dbus_message_unref(call->message);
-    free(call->path);
     credentials_unref(call->credentials);
     free(call);
     return NULL;
@@ -202,18 +205,6 @@ void bus_call_reply_error(BusCall *call, const Error *error)
                                            error_get_message(error)));
 }
 
-static BusObject *find_object(BusService *service, const char *path)
-{
-    BusObject *object;
-
-    LIST_FOREACH(object, &service->objects, link)
-    {
-        if (strcmp(object->path, path) == 0)
-            return object;
-    }
-    return NULL;
-}
-
 static void reply_failure(BusCall *call, int r, Error *error)
 {
     if (error->kind == ERROR_NONE)
@@ -222,16 +213,17 @@ static void reply_failure(BusCall *call, int r, Error *error)
     bus_call_reply_error(call, error);
 }
 
+/* NULL, and the call is answered, when the object is gone. */
 static BusObject *find_object_of_call(BusCall *call)
 {
     _cleanup_(error_clear) Error error = ERROR_INIT;
-    BusObject *object = find_object(call->service, call->path);
 
-    if (!object) {
-        (void)error_set(&error, ERROR_NO_SUCH_VM, "no object at %s any more", call->path);
+    if (!call->object) {
+        (void)error_set(&error, ERROR_NO_SUCH_VM, "no object at %s any more",
+                        dbus_message_get_path(call->message));
         bus_call_reply_error(call, &error);
     }
-    return object;
+    return call->object;
 }
 
 void bus_call_run(BusCall *call)
@@ -859,17 +851,14 @@ static DBusMessage *dispatch_own(BusObject *object, DBusMessage *message, bool *
                                              MESSAGE_BODY_MAX);
 
     BusCall *call = calloc(1, sizeof(*call));
-    char *path = strdup(object->path);
-    if (!call || !path) {
-        free(call);
-        free(path);
+    if (!call)
         return NULL;
-    }
 
     call->n_refs = 1;
     call->service = object->service;
     call->message = dbus_message_ref(message);
-    call->path = path;
+    call->object = object;
+    LIST_INSERT_HEAD(&object->calls, call, object_link);
     call->method = method;
     call->generation = object->service->generation;
     *ret_deferred = true;
@@ -942,6 +931,7 @@ int bus_object_new(BusService *service,
     created->path = strdup(path);
     created->interface = interface;
     created->object = object;
+    LIST_INIT(&created->calls);
     if (!created->path || !dbus_connection_try_register_object_path(
                               service->connection, path, &object_vtable, created, NULL)) {
         free(created->path);
@@ -958,9 +948,15 @@ int bus_object_new(BusService *service,
 
 BusObject *bus_object_free(BusObject *object)
 {
+    BusCall *call;
+
     if (!object)
         return NULL;
 
+    while ((call = LIST_FIRST(&object->calls))) {
+        LIST_REMOVE(call, object_link);
+        call->object = NULL;
+    }
     LIST_REMOVE(object, link);
     if (object->service->manager == object)
         object->service->manager = NULL;

@@ -153,6 +153,30 @@ def test_polkit_that_vanishes_while_it_is_asked_grants_nothing(host):
         polkit.wait()
 
 
+def test_a_call_whose_vm_goes_while_polkit_is_asked_is_answered(suite):
+    host = harness.Host(suite.build, config='DeathRecordSec=0\n')
+    polkit = None
+    try:
+        polkit = start_polkit(host)
+        path, output = create(host, OWNER, 'open')
+        assert path, output
+        os.kill(polkit.pid, signal.SIGSTOP)
+        waiter = begin_call(host, STRANGER, path, VM, 'Stop')
+        wait_until(lambda: count_waiting(host, STRANGER) == 1, 'the call to wait')
+        assert call(host, OWNER, path, VM, 'Kill')[0]
+        wait_until(lambda: not host.manager().ListVms(True), 'the VM to be forgotten')
+        os.kill(polkit.pid, signal.SIGCONT)
+        output = waiter.communicate(timeout=harness.DEADLINE)[0]
+        assert waiter.returncode != 0 and f'{NAME}.Error.NoSuchVm' in output, output
+        assert f'no object at {path} any more' in output, output
+        assert count_waiting(host, STRANGER) == 0
+    finally:
+        if polkit:
+            polkit.kill()
+            polkit.wait()
+        assert host.close() == (0, [])
+
+
 def calls_of(path):
     """Every method there is, with arguments that a stranger might give."""
     values = {'s': 'x', 'b': 'true', 't': '1', 'u': '5000', 'h': '0', 'a{sh}': '{}', 'a{sv}': '{}',
