@@ -14,7 +14,7 @@
 
 #define ECHO_PATH      "/echo"
 #define ECHO_INTERFACE "bench.Echo"
-#define N_PROPERTIES   16 /* those of a VM are as many */
+#define N_PROPERTIES   16 /* those of a VM are as many, and every other one a string */
 
 static const char vm_path[] = "/org/virtualizationd1/vm/0123456789abcdef0123456789abcdef";
 static const char vm_id[] = "0123456789abcdef0123456789abcdef";
@@ -57,8 +57,11 @@ static void append_properties(DBusMessageIter *interface)
     for (int i = 0; i < N_PROPERTIES; i++) {
         dbus_message_iter_open_container(&properties, DBUS_TYPE_DICT_ENTRY, NULL, &property);
         append_text(&property, DBUS_TYPE_STRING, "Property");
-        dbus_message_iter_open_container(&property, DBUS_TYPE_VARIANT, "t", &variant);
-        append(&variant, DBUS_TYPE_UINT64, &number);
+        dbus_message_iter_open_container(&property, DBUS_TYPE_VARIANT, i % 2 ? "s" : "t", &variant);
+        if (i % 2)
+            append_text(&variant, DBUS_TYPE_STRING, "starting");
+        else
+            append(&variant, DBUS_TYPE_UINT64, &number);
         dbus_message_iter_close_container(&property, &variant);
         dbus_message_iter_close_container(&properties, &property);
     }

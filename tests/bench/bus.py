@@ -31,12 +31,12 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'helpers'))
 sys.dont_write_bytecode = True
 from bare import MEMORY_MIB, PARAMS, Bare, make_guests, now  # noqa: E402
-from figures import emit, figures, note, pss_kib, run_peer  # noqa: E402
+from figures import cpu_seconds, emit, figures, note, pss_kib, run_peer  # noqa: E402
 from harness import Host, MANAGER, NAME, ROOT, VM, wait_until  # noqa: E402
 
 CLIENTS = 8
 SLICES = 3  # of a series of calls, in turn with the other sides'
-IDLE_SECONDS = 10
+IDLE_VMS, IDLE_SECONDS = 20, 40  # longer than anything here that comes again and again
 KILLS = 8
 OBJECT_MANAGER = 'org.freedesktop.DBus.ObjectManager'
 
@@ -119,6 +119,10 @@ class Fleet:
         return self.host.bus.get_object(NAME, path, introspect=False).Get(
             VM, name, dbus_interface='org.freedesktop.DBus.Properties')
 
+    def cpu_seconds(self):
+        host = self.host
+        return cpu_seconds([host.daemon.pid, *host.listener_pids(), *host.vm_processes()])
+
     def vmms(self):
         return {int(self.get(path, 'Pid')) for path in self.paths}
 
@@ -127,38 +131,53 @@ def shares(total, count):
     return [total // count + (i < total % count) for i in range(count)]
 
 
-def bare_create(guest, counts):
-    """As Fleet.create(): the seconds that it takes."""
-    fleet = []
+class BareFleet:
+    """As Fleet, without the daemon."""
 
-    def client(count):
-        for _ in range(count):
-            fleet.append(Bare(guest, paused=True))
+    def __init__(self, guest):
+        self.guest = guest
+        self.vms = []
 
-    began = now()
-    threads = [threading.Thread(target=client, args=(count,)) for count in counts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    seconds = now() - began
-    for vm in fleet:
-        vm.close()
-    return seconds
+    def create(self, counts):
+        def client(count):
+            for _ in range(count):
+                self.vms.append(Bare(self.guest, paused=True))
+
+        began = now()
+        threads = [threading.Thread(target=client, args=(count,)) for count in counts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return now() - began
+
+    def cpu_seconds(self):
+        return cpu_seconds([vm.process.pid for vm in self.vms])
+
+    def close(self):
+        for vm in self.vms:
+            vm.close()
 
 
 def grow(fleet, guest, wanted):
-    """Few are made by one client, many by several."""
+    """Few are made by one client, many by several, in turn with bare ones."""
     missing = wanted - len(fleet.paths)
-    if missing <= 0:
+    if missing < SLICES:
+        fleet.create([max(missing, 0)])
         return
     clients = 1 if missing < 2 * CLIENTS * CLIENTS else CLIENTS
-    counts = shares(missing, clients)
-    if missing > 1:
-        note('bare', f'create.clients{clients}.rate', [missing / bare_create(guest, counts)], '1/s')
-    seconds = fleet.create(counts)
-    if missing > 1:
-        note('ours', f'create.clients{clients}.rate', [missing / seconds], '1/s')
+    bare = BareFleet(guest)
+    sides = {'bare': bare, 'ours': fleet}
+    cpu = {side: each.cpu_seconds() for side, each in sides.items()}
+    rates = {side: [] for side in sides}
+    for count in shares(missing, SLICES):
+        for side, each in sides.items():
+            rates[side].append(count / each.create(shares(count, clients)))
+    for side, each in sides.items():
+        note(side, f'create.clients{clients}.rate', rates[side], '1/s')
+        note(side, f'create.clients{clients}.cpu_per_vm',
+             [(each.cpu_seconds() - cpu[side]) * 1e3 / missing], 'ms')
+    bare.close()
 
 
 # --- calls ---
@@ -293,7 +312,7 @@ def kill_fleet(host, fleet):
 
 
 def run_round(build, guest, levels, calls):
-    host = Host(build)
+    host = Host(build, config='DeathRecordSec=0\n')  # the dead would be listed
     with contextlib.ExitStack() as stack:
         stack.callback(host.close)
         echo = Echo(host)
@@ -306,7 +325,8 @@ def run_round(build, guest, levels, calls):
             print(f'# {level} VMs', file=sys.stderr, flush=True)
             grow(fleet, guest, level)
             measure_memory(host, fleet, echo, idle)
-            measure_idleness(host, fleet)
+            if level == IDLE_VMS:
+                measure_idleness(host, fleet)
             measure_bus(host, fleet, calls)
             if level > 1:
                 measure_kills(host, guest, fleet)
