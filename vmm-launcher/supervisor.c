@@ -56,8 +56,8 @@
 #define START_USEC          (60 * USEC_PER_SEC) /* for the VMM to answer its control connection */
 #define KILL_USEC           (2 * USEC_PER_SEC)  /* for the stub to kill the VMM */
 #define LINGER_USEC         (5 * USEC_PER_SEC)  /* for clients to take the last output */
-#define HEARTBEAT_USEC      (10 * USEC_PER_SEC)
-#define HEARTBEAT_LIMIT_SEC 60 /* a supervisor that hangs longer is killed by SIGALRM */
+#define HEARTBEAT_USEC      (30 * USEC_PER_SEC)
+#define HEARTBEAT_LIMIT_SEC 90 /* a supervisor that hangs longer is killed by SIGALRM */
 
 /* Lower numbers run first, strictly: so what anybody can make ready without end comes last, after
  * the stub's word that the VM has died, and what the guest reports about its payload comes before.
