@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "virtualizationd/kill-point.h"
 
-#include <stdint.h>
+#include <stdio.h>
 #include <unistd.h>
 
-#include "common/text.h"
-
 /* Of a program of one thread that is only there for tests. */
-static uint64_t wanted_point;
+static unsigned wanted_point, passes_left;
 
 bool kill_point_take_option(int option, const char *value)
 {
     return option == KILL_POINT_OPTION &&
-           text_parse_u64(value, KILL_POINT_MAX - 1, &wanted_point) >= 0;
+           sscanf(value, "%u:%u", &wanted_point, &passes_left) == 2 &&
+           wanted_point < KILL_POINT_MAX;
 }
 
 void kill_point(KillPoint point)
 {
     /* The policy allows no kill(2). To everybody else this is the same. */
-    if (point == wanted_point)
+    if (point == wanted_point && --passes_left == 0)
         _exit(KILL_POINT_STATUS);
 }

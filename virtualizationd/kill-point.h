@@ -31,7 +31,7 @@ typedef enum KillPoint {
 #    define KILL_POINT_OPTION  1000
 #    define KILL_POINT_OPTIONS { "kill-at", required_argument, NULL, KILL_POINT_OPTION },
 
-/* "--kill-at=POINT": dies there, the first time that it gets there. */
+/* "--kill-at=POINT:NTH": dies there, the nth time that it gets there. */
 bool kill_point_take_option(int option, const char *value);
 void kill_point(KillPoint point);
 
