@@ -810,24 +810,44 @@ static const BusMethod *find_method(const BusInterface *interface, const char *n
     return NULL;
 }
 
-/* Whether a string at the top of the arguments is longer than anything that we take. A message may
- * have 32 MiB on the system bus, and waits in memory for the caller's credentials. */
-static bool is_too_large(DBusMessage *message)
+/* Takes what the arguments from @arguments on hold off *@budget; false when it is used up. Every
+ * value counts, so that neither a long text nor a wide dictionary passes. */
+static bool spend(DBusMessageIter *arguments, size_t *budget)
 {
-    DBusMessageIter arguments;
-
-    if (!dbus_message_iter_init(message, &arguments))
-        return false;
-    do {
+    for (; dbus_message_iter_get_arg_type(arguments) != DBUS_TYPE_INVALID;
+         dbus_message_iter_next(arguments)) {
+        int type = dbus_message_iter_get_arg_type(arguments);
+        size_t size = sizeof(uint64_t);
+        DBusMessageIter inner;
         const char *text;
 
-        if (dbus_message_iter_get_arg_type(&arguments) != DBUS_TYPE_STRING)
-            continue;
-        dbus_message_iter_get_basic(&arguments, &text);
-        if (strlen(text) > MESSAGE_BODY_MAX)
-            return true;
-    } while (dbus_message_iter_next(&arguments));
-    return false;
+        if (type == DBUS_TYPE_STRING || type == DBUS_TYPE_OBJECT_PATH ||
+            type == DBUS_TYPE_SIGNATURE) {
+            dbus_message_iter_get_basic(arguments, &text);
+            size += strlen(text);
+        } else if (type == DBUS_TYPE_ARRAY &&
+                   dbus_type_is_fixed(dbus_message_iter_get_element_type(arguments))) {
+            size *= (size_t)dbus_message_iter_get_element_count(arguments) + 1;
+        } else if (dbus_type_is_container(type)) {
+            dbus_message_iter_recurse(arguments, &inner);
+            if (!spend(&inner, budget))
+                return false;
+        }
+        if (size > *budget)
+            return false;
+        *budget -= size;
+    }
+    return true;
+}
+
+/* Whether the arguments are more than anything that we take. A message may have 32 MiB on the
+ * system bus, and waits in memory for the caller's credentials. */
+static bool is_too_large(DBusMessage *message)
+{
+    size_t budget = MESSAGE_BODY_MAX;
+    DBusMessageIter arguments;
+
+    return dbus_message_iter_init(message, &arguments) && !spend(&arguments, &budget);
 }
 
 /* Answers a call of our own interface at once if it is wrong, or hands it on. */

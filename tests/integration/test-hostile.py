@@ -49,6 +49,23 @@ def test_the_payloads_deadline_stands_still_with_its_vcpus(host):
     assert vm.death()['reason'] == 'hangup'
 
 
+@with_host
+def test_arguments_are_bounded_whatever_their_shape(host):
+    wide = {f'option{number}': 'x' * 100 for number in range(20000)}
+    many = {f'{number:032x}': dbus.UInt64(1) for number in range(40000)}
+    for call, *arguments in (
+            (host.manager().CreateVm, '{}', dbus.Dictionary({}, signature='sh'),
+             dbus.Dictionary(wide, signature='sv')),
+            (host.manager().GetEvents, dbus.Dictionary(many, signature='st')),
+            (host.manager().ClaimInstance, dbus.ByteArray(bytes(1 << 21))),
+            (host.manager().GetVm, 'x' * (1 << 21))):
+        try:
+            call(*arguments)
+            raise AssertionError(f'{call} took all that')
+        except dbus.DBusException as problem:
+            assert problem.get_dbus_name().endswith('LimitsExceeded'), problem
+
+
 def parent_of(pid):
     with open(f'/proc/{pid}/stat', encoding='ascii') as file:
         return int(file.read().rpartition(')')[2].split()[1])
