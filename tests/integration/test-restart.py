@@ -217,6 +217,8 @@ def test_names_cids_and_images_stay_taken(host):
     vm = host.create(config, {**files, 'image': writable}, start=True, lifetime='detached')
     vm.wait_for('PayloadReady')
     restart_daemon(host)
+    other = host.create(*host.config(host.payload('probe')))
+    assert other.get('Cid') > vm.get('Cid')
     for name, error in (('holder', 'VmExists'), ('other', 'ImageBusy')):
         try:
             host.create({**config, 'name': name}, {**files, 'image': writable})
@@ -224,8 +226,6 @@ def test_names_cids_and_images_stay_taken(host):
         except dbus.DBusException as problem:
             assert problem.get_dbus_name().endswith(error), problem
             assert 'holder' in str(problem), problem
-    other = host.create(*host.config(host.payload('probe')))
-    assert other.get('Cid') > vm.get('Cid')
     os.close(writable)
 
 
