@@ -403,8 +403,7 @@ void vm_lose_supervisor(Vm *vm, const char *sentence)
                            .payload_exit_code = -1,
                            .died_usec = realtime_usec() };
 
-    end_adoption(vm, ADOPTION_NONE);
-    close_connection(vm);
+    vm_unfollow(vm);
     vm_directory_end(vm->daemon->vms_fd, vm->id); /* the supervisor may not be what it was */
     text_escape(sentence, strlen(sentence), record.message, sizeof(record.message));
     vm_conclude(vm, &record, vm->last_event + 1);
@@ -456,6 +455,12 @@ int vm_follow(Vm *vm, int connection)
     (void)sd_event_source_set_ratelimit(vm->connection_io, USEC_PER_SEC, MESSAGES_BURST);
     vm->connection = connection;
     return 0;
+}
+
+void vm_unfollow(Vm *vm)
+{
+    end_adoption(vm, ADOPTION_NONE);
+    close_connection(vm);
 }
 
 static int refuse_to_send(const Vm *vm, Error *error)

@@ -8,6 +8,9 @@
  * errno. */
 int vm_follow(Vm *vm, int connection);
 
+/* Hears no more of its supervisor. */
+void vm_unfollow(Vm *vm);
+
 /* Sends a request to the supervisor, with @fd if it is not negative. */
 int vm_send(Vm *vm, const SupervisorMessage *message, int fd, Error *error);
 
