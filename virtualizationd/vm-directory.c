@@ -49,7 +49,9 @@ int vm_directory_listen(int directory, const char *name, int type, int *ret_sock
     if (fd < 0)
         return -errno;
     make_address(directory, name, &address);
-    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0)
+    /* Daemons that came and went while a supervisor was stopped are still in its queue, and the
+     * next one must find a place in it. Nobody else can reach the directory. */
+    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, SOMAXCONN) < 0)
         return -errno;
 
     *ret_socket = take_fd(&fd);

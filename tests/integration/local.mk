@@ -14,6 +14,7 @@ integration_tests = \
 	%D%/test-fleet.py \
 	%D%/test-guest-link.py \
 	%D%/test-hostile.py \
+	%D%/test-hostile-supervisor.py \
 	%D%/test-idsig-bus.py \
 	%D%/test-idsig.py \
 	%D%/test-instance.py \

@@ -1,0 +1,108 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""A supervisor that is stopped, or that somebody else speaks for, harms its own VM at most: the
+daemon that finds it goes on, and the VM can be killed."""
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
+sys.dont_write_bytecode = True
+from harness import DEADLINE, Host, Suite, wait_until, with_host  # noqa: E402
+
+# protocol/supervisor-message.h, protocol/vm-state.h
+REFUSED, EVENT, HELLO, STATE = 65, 67, 70, 71
+VERSION, FAILED, READY, PAYLOAD_READY = 1, 1, 4, 3
+
+
+def hello(version=VERSION):
+    return struct.pack('<HI', HELLO, version)
+
+
+def state(number, acknowledged=1):
+    return struct.pack('<HQQIIIQ', STATE, number, acknowledged, READY, 0, 1, 1)
+
+
+def event(number):
+    return struct.pack('<HQQIiIH', EVENT, number, 1, PAYLOAD_READY, 0, 0, 0)
+
+
+def kill_daemon(host):
+    host.daemon.kill()
+    host.daemon.wait()
+
+
+def start_waiting(host):
+    vm = host.create(*host.config(host.payload('probe'), 'probe=wait'), start=True,
+                     lifetime='detached')
+    vm.wait_for('PayloadReady')
+    return vm
+
+
+def supervisor_of(host):
+    supervisor, = [pid for pid in host.vm_processes()
+                   if open(f'/proc/{pid}/comm', encoding='utf-8').read() == 'vm-supervisor\n']
+    return supervisor
+
+
+class Impostor:
+    """Stands where the supervisor of @vm stood, for the next daemon."""
+
+    def __init__(self, host, vm):
+        self.directory = f'{host.runtime_dir}/vm/{vm.path.rsplit("/", 1)[1]}'
+        kill_daemon(host)
+        os.kill(supervisor_of(host), signal.SIGKILL)
+        wait_until(lambda: not host.vm_processes(), 'the end of the VM')
+        os.unlink(f'{self.directory}/supervisor.socket')
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.settimeout(DEADLINE)
+        self.listener.bind(f'{self.directory}/supervisor.socket')
+        os.chmod(f'{self.directory}/supervisor.socket', 0o666)
+        self.listener.listen()
+        self.connection = None
+
+    def await_daemon(self):
+        self.connection, _ = self.listener.accept()
+        self.connection.settimeout(DEADLINE)
+
+    def meet(self, host, speak):
+        """Starts a daemon, to which speak() speaks meanwhile."""
+        def run():
+            self.await_daemon()
+            speak()
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            host.start_daemon()
+        finally:
+            thread.join()
+
+    def close(self):
+        self.listener.close()
+        if self.connection:
+            self.connection.close()
+
+
+def goes_on(host):
+    assert host.manager().GetCapabilities() and host.daemon.poll() is None, host.log()
+
+
+def test_a_stopped_supervisor_outlasts_many_daemons(host):
+    vm = start_waiting(host)
+    pids, supervisor = set(host.vm_processes()), supervisor_of(host)
+    os.kill(supervisor, signal.SIGSTOP)
+    for _ in range(4):
+        kill_daemon(host)
+        host.start_daemon()
+        assert vm.get('State') != 'dead' and set(host.vm_processes()) == pids, host.log()
+    os.kill(supervisor, signal.SIGCONT)
+    wait_until(lambda: vm.get('State') == 'ready', 'the answer of the supervisor')
+    vm.methods.Stop()
+    assert vm.death()['reason'] == 'shutdown'
+
+
+if __name__ == '__main__':
+    sys.exit(Suite().run(sys.modules[__name__]))
