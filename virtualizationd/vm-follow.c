@@ -435,11 +435,13 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
         r = supervisor_message_decode(bytes, size, &message);
     if (r < 0 || size == 0)
         on_end(vm);
+    else if (vm->state == VM_DEAD)
+        return 0; /* whatever it was asked before: nobody waits for it any more */
     else if (vm->adoption != ADOPTION_NONE)
         on_adoption(vm, &message);
     else if (!vm->accepted)
         on_answer(vm, &message);
-    else if (vm->state != VM_DEAD)
+    else
         on_news(vm, &message);
     return 0;
 }

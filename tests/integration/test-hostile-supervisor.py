@@ -90,6 +90,26 @@ def goes_on(host):
     assert host.manager().GetCapabilities() and host.daemon.poll() is None, host.log()
 
 
+def test_what_speaks_on_after_the_end_is_not_heard(host):
+    vm = start_waiting(host)
+    impostor = Impostor(host, vm)
+    impostor.meet(host, lambda: impostor.connection.send(hello(VERSION + 98)))
+    # The death cannot be written down, so the connection stays.
+    os.mkdir(f'{impostor.directory}/.unfinished')
+    vm.methods.Kill()
+    vm.wait_for('Died')
+    for _ in range(3):
+        impostor.connection.send(struct.pack('<HIH', REFUSED, FAILED, 0))
+    goes_on(host)
+    os.rmdir(f'{impostor.directory}/.unfinished')
+    impostor.close()
+    goes_on(host)
+    # Nobody has it but this daemon.
+    for name in os.listdir(impostor.directory):
+        os.unlink(f'{impostor.directory}/{name}')
+    os.rmdir(impostor.directory)
+
+
 def test_a_stopped_supervisor_outlasts_many_daemons(host):
     vm = start_waiting(host)
     pids, supervisor = set(host.vm_processes()), supervisor_of(host)
