@@ -25,6 +25,9 @@
 #define EVENT_JUMP_MAX 1000 /* more would be made up: a supervisor counts each event */
 #define MESSAGES_BURST 200  /* of a supervisor, a second */
 
+/* There is always a number for the death that comes after it. */
+#define EVENT_NUMBER_MAX (UINT64_MAX / 2)
+
 void vm_answer_waiting(Vm *vm, ErrorKind kind, const char *sentence)
 {
     _cleanup_(error_clear) Error error = ERROR_INIT;
@@ -311,8 +314,13 @@ static void on_hello(Vm *vm, uint32_t version)
         vm_lose_supervisor(vm, error_get_message(&error));
 }
 
+/* The VM may be dead then. */
 static void on_state(Vm *vm, const SupervisorMessage *message)
 {
+    if (message->event_number > EVENT_NUMBER_MAX) {
+        vm_lose_supervisor(vm, "its supervisor counts events that nobody can have seen");
+        return;
+    }
     vm->adoption = ADOPTION_EVENTS;
     vm->adopted_at = message->event_number;
     vm->announced = message->acknowledged > 1 ? message->acknowledged : 1;

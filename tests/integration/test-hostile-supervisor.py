@@ -110,6 +110,27 @@ def test_what_speaks_on_after_the_end_is_not_heard(host):
     os.rmdir(impostor.directory)
 
 
+def test_event_numbers_have_an_end(host):
+    vm = start_waiting(host)
+    impostor = Impostor(host, vm)
+    most = (1 << 64) - 1
+
+    def speak():
+        impostor.connection.send(hello())
+        assert impostor.connection.recv(64)  # ADOPT
+        for message in (state(most), event(most)):
+            try:
+                impostor.connection.send(message)
+            except BrokenPipeError:
+                pass  # it has heard enough
+    impostor.meet(host, speak)
+    impostor.close()
+    assert vm.wait_for('Died')[0] == vm.get('LastEvent') > 1, vm.events
+    kill_daemon(host)
+    host.start_daemon()
+    assert vm.methods.GetDeathRecord()['reason'] == 'infrastructure-error'
+
+
 def test_a_stopped_supervisor_outlasts_many_daemons(host):
     vm = start_waiting(host)
     pids, supervisor = set(host.vm_processes()), supervisor_of(host)
