@@ -41,6 +41,7 @@ typedef struct Daemon {
     bool is_on_bus;          /* the name is ours: signals reach those who wait for them */
     bool has_unacknowledged; /* some VM's supervisor does not know what clients have been told */
     unsigned n_adopting;     /* supervisors that have not told their VM's state yet */
+    bool answers_due;        /* it has waited for them, and does no more */
     LIST_HEAD(, Vm) vms;
     LIST_HEAD(, DiskJob) disk_jobs;
     LIST_HEAD(, Question) questions; /* to polkit: authorization.c */

@@ -148,6 +148,19 @@ static int on_answers_due(sd_event_source *source, uint64_t usec, void *userdata
     return 0;
 }
 
+/* Those that were to end as soon as their supervisors answer wait no longer. */
+static void end_unanswered(Daemon *daemon)
+{
+    Vm *vm;
+
+    daemon->answers_due = true;
+    LIST_FOREACH(vm, &daemon->vms, link)
+    {
+        if (vm->adoption != ADOPTION_NONE && vm->end_wanted != 0)
+            (void)vm_kill(vm, vm->end_wanted, NULL); /* allowed: it is not dead */
+    }
+}
+
 /* Runs the loop until all have answered. */
 static int wait_for_answers(Daemon *daemon)
 {
@@ -159,9 +172,12 @@ static int wait_for_answers(Daemon *daemon)
     while (r >= 0 && daemon->n_adopting > 0 && !due)
         r = sd_event_run(daemon->event, UINT64_MAX);
     sd_event_source_disable_unref(timer);
+    if (r < 0)
+        return r;
     if (daemon->n_adopting > 0)
         log_warning("%u supervisors have not answered yet", daemon->n_adopting);
-    return r < 0 ? r : 0;
+    end_unanswered(daemon);
+    return 0;
 }
 
 int vm_adopt_all(Daemon *daemon, Error *error)

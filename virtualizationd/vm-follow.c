@@ -411,7 +411,8 @@ void vm_lose_supervisor(Vm *vm, const char *sentence)
                            .payload_exit_code = -1,
                            .died_usec = realtime_usec() };
 
-    vm_unfollow(vm);
+    end_adoption(vm, ADOPTION_NONE);
+    close_connection(vm);
     vm_directory_end(vm->daemon->vms_fd, vm->id); /* the supervisor may not be what it was */
     text_escape(sentence, strlen(sentence), record.message, sizeof(record.message));
     vm_conclude(vm, &record, vm->last_event + 1);
@@ -425,6 +426,14 @@ static void on_end(Vm *vm)
         on_refused(vm, ERROR_START_FAILED, "the launcher ended without an answer");
     else
         vm_lose_supervisor(vm, "its supervisor has ended");
+}
+
+void vm_end_unanswered(Vm *vm)
+{
+    if (vm->adoption == ADOPTION_REFUSED)
+        close_connection(vm); /* what we would acknowledge may mean something else to it */
+    end_adoption(vm, ADOPTION_NONE);
+    vm_directory_end(vm->daemon->vms_fd, vm->id);
 }
 
 static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -465,12 +474,6 @@ int vm_follow(Vm *vm, int connection)
     (void)sd_event_source_set_ratelimit(vm->connection_io, USEC_PER_SEC, MESSAGES_BURST);
     vm->connection = connection;
     return 0;
-}
-
-void vm_unfollow(Vm *vm)
-{
-    end_adoption(vm, ADOPTION_NONE);
-    close_connection(vm);
 }
 
 static int refuse_to_send(const Vm *vm, Error *error)

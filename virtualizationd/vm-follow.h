@@ -8,9 +8,6 @@
  * errno. */
 int vm_follow(Vm *vm, int connection);
 
-/* Hears no more of its supervisor. */
-void vm_unfollow(Vm *vm);
-
 /* Sends a request to the supervisor, with @fd if it is not negative. */
 int vm_send(Vm *vm, const SupervisorMessage *message, int fd, Error *error);
 
@@ -23,6 +20,10 @@ void vm_conclude_from_history(Vm *vm, bool told);
 
 /* The supervisor is gone, or not to be talked to. */
 void vm_lose_supervisor(Vm *vm, const char *sentence);
+
+/* Ends a VM whose supervisor has not answered this daemon, or speaks otherwise, past the
+ * supervisor. The caller concludes. */
+void vm_end_unanswered(Vm *vm);
 
 /* Signals for what has happened and was not told yet, if the bus has us. */
 void vm_announce(Vm *vm);

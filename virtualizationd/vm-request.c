@@ -169,13 +169,11 @@ int vm_kill(Vm *vm, DeathInitiator initiator, Error *error)
 
     if (vm->state == VM_DEAD)
         return vm_refuse_state(vm, "killed", error);
-    if (vm->adoption == ADOPTION_REFUSED) {
-        vm_unfollow(vm); /* what it speaks does not matter */
-        vm_directory_end(vm->daemon->vms_fd, vm->id);
+    if (vm->adoption == ADOPTION_REFUSED ||
+        (vm->adoption != ADOPTION_NONE && vm->daemon->answers_due)) {
+        vm_end_unanswered(vm); /* what it speaks does not matter */
     } else if (vm->adoption != ADOPTION_NONE) {
         vm->end_wanted = initiator;
-        if (vm->daemon->is_on_bus) /* its supervisor has had its time to answer */
-            vm_directory_end(vm->daemon->vms_fd, vm->id);
         return 0;
     } else if (vm->connection >= 0) {
         if (vm_send_value(vm, SUPERVISOR_KILL, initiator, error) < 0) {

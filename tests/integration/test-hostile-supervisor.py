@@ -145,5 +145,25 @@ def test_a_stopped_supervisor_outlasts_many_daemons(host):
     assert vm.death()['reason'] == 'shutdown'
 
 
+def test_the_vm_of_a_stopped_supervisor_can_be_killed(suite):
+    # A supervisor that wakes up then keeps the death for as long as anybody may ask.
+    host = Host(suite.build, config='DeathRecordSec=2\n')
+    try:
+        vm = start_waiting(host)
+        supervisor, vmm = supervisor_of(host), int(vm.get('Pid'))
+        os.kill(supervisor, signal.SIGSTOP)
+        kill_daemon(host)
+        host.start_daemon()
+        vm.methods.Kill()
+        vm.wait_for('Died')
+        wait_until(lambda: vmm not in host.vm_processes(), 'the end of the VMM')
+        os.kill(supervisor, signal.SIGCONT)
+        wait_until(lambda: not host.vm_processes(), 'the end of the supervisor')
+    finally:
+        for pid in host.vm_processes():
+            os.kill(pid, signal.SIGCONT)  # else nothing ends it
+        assert host.close() == (0, [])
+
+
 if __name__ == '__main__':
     sys.exit(Suite().run(sys.modules[__name__]))
