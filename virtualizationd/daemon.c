@@ -381,6 +381,9 @@ static int set_up(Daemon *daemon, Error *error)
     r = vm_adopt_all(daemon, error);
     if (r < 0)
         return r;
+    int code;
+    if (sd_event_get_exit_code(daemon->event, &code) >= 0)
+        return 0; /* told to end meanwhile, which the loop does: no name for a moment */
     r = bus_service_request_name(daemon->bus, BUS_NAME, error);
     if (r < 0)
         return r;

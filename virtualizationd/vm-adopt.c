@@ -148,6 +148,13 @@ static int on_answers_due(sd_event_source *source, uint64_t usec, void *userdata
     return 0;
 }
 
+static bool is_ending(const Daemon *daemon)
+{
+    int code;
+
+    return sd_event_get_exit_code(daemon->event, &code) >= 0;
+}
+
 /* Those that were to end as soon as their supervisors answer wait no longer. */
 static void end_unanswered(Daemon *daemon)
 {
@@ -161,7 +168,7 @@ static void end_unanswered(Daemon *daemon)
     }
 }
 
-/* Runs the loop until all have answered. */
+/* Runs the loop until all have answered, or the daemon is told to end. */
 static int wait_for_answers(Daemon *daemon)
 {
     sd_event_source *timer = NULL;
@@ -169,11 +176,13 @@ static int wait_for_answers(Daemon *daemon)
 
     int r = sd_event_add_time_relative(daemon->event, &timer, CLOCK_MONOTONIC, ANSWER_USEC, 0,
                                        on_answers_due, &due);
-    while (r >= 0 && daemon->n_adopting > 0 && !due)
+    while (r >= 0 && daemon->n_adopting > 0 && !due && !is_ending(daemon))
         r = sd_event_run(daemon->event, UINT64_MAX);
     sd_event_source_disable_unref(timer);
     if (r < 0)
         return r;
+    if (is_ending(daemon))
+        return 0;
     if (daemon->n_adopting > 0)
         log_warning("%u supervisors have not answered yet", daemon->n_adopting);
     end_unanswered(daemon);

@@ -90,6 +90,7 @@ def goes_on(host):
     assert host.manager().GetCapabilities() and host.daemon.poll() is None, host.log()
 
 
+@with_host
 def test_what_speaks_on_after_the_end_is_not_heard(host):
     vm = start_waiting(host)
     impostor = Impostor(host, vm)
@@ -110,6 +111,7 @@ def test_what_speaks_on_after_the_end_is_not_heard(host):
     os.rmdir(impostor.directory)
 
 
+@with_host
 def test_event_numbers_have_an_end(host):
     vm = start_waiting(host)
     impostor = Impostor(host, vm)
@@ -131,6 +133,26 @@ def test_event_numbers_have_an_end(host):
     assert vm.methods.GetDeathRecord()['reason'] == 'infrastructure-error'
 
 
+@with_host
+def test_sigterm_while_it_waits_for_a_supervisor(host):
+    vm = start_waiting(host)
+    impostor = Impostor(host, vm)
+    ended = []
+
+    def speak():
+        host.daemon.send_signal(signal.SIGTERM)
+        ended.append(host.daemon.wait(DEADLINE))
+    try:
+        impostor.meet(host, speak)
+    except RuntimeError:
+        pass  # it ends before, or after, it says that it is ready
+    assert ended == [0], host.log()
+    impostor.close()
+    host.start_daemon()
+    assert vm.death()['reason'] == 'infrastructure-error'
+
+
+@with_host
 def test_a_stopped_supervisor_outlasts_many_daemons(host):
     vm = start_waiting(host)
     pids, supervisor = set(host.vm_processes()), supervisor_of(host)
