@@ -1197,7 +1197,8 @@ static int on_reconnect(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
     }
     log_info("the bus is there again");
-    service->handlers->reconnected(service->userdata);
+    if (service->name) /* else the owner of @service has not asked for one yet */
+        service->handlers->reconnected(service->userdata);
     return 0;
 }
 

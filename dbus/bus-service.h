@@ -68,7 +68,8 @@ typedef struct BusServiceHandlers {
     void (*peer_gone)(void *userdata, const char *name);
     /* The bus is gone, and is waited for. What is sent meanwhile reaches nobody. */
     void (*disconnected)(void *userdata);
-    /* It is there again: same objects, same name. Peers of the old one are gone, as told before. */
+    /* It is there again: same objects, same name. Peers of the old one are gone, as told before.
+     * Not called before there is a name: signals would reach nobody who waits for it. */
     void (*reconnected)(void *userdata);
     /* There is a bus again, but not for us: somebody else has the name. */
     void (*lost)(void *userdata, const Error *error);

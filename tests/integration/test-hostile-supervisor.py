@@ -6,8 +6,10 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
@@ -150,6 +152,49 @@ def test_sigterm_while_it_waits_for_a_supervisor(host):
     impostor.close()
     host.start_daemon()
     assert vm.death()['reason'] == 'infrastructure-error'
+
+
+@with_host
+def test_nothing_is_told_before_the_name_is_owned_where_the_bus_went(host):
+    host.bus.set_exit_on_disconnect(False)
+    vm = start_waiting(host)
+    impostor = Impostor(host, vm)
+    told = f'{host.directory}/told'
+
+    def read_told():
+        with open(told, encoding='utf-8') as file:
+            return file.read()
+
+    def wait(condition):
+        end = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < end, host.log()
+            time.sleep(0.01)
+
+    def speak():
+        host.dbus_daemon.kill()
+        host.dbus_daemon.wait()
+        host.dbus_daemon.stdout.close()
+        host._start_bus()
+        with open(told, 'wb') as file:
+            monitors.append(subprocess.Popen(['dbus-monitor', '--address', host.address],
+                                             stdout=file))
+        wait(lambda: 'the bus is there again' in host.log() and read_told())
+        impostor.connection.send(hello())
+        assert impostor.connection.recv(64)  # ADOPT
+        impostor.connection.send(state(2))
+        impostor.connection.send(event(2))
+    monitors = []
+    try:
+        impostor.meet(host, speak)
+        host.bus = host.connect()
+        wait(lambda: 'member=PropertiesChanged' in read_told())
+        assert read_told().index('member=RequestName') < \
+            read_told().index('member=PropertiesChanged'), read_told()
+    finally:
+        monitors[0].terminate()
+        monitors[0].wait()
+        impostor.close()
 
 
 @with_host
