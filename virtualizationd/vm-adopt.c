@@ -126,7 +126,9 @@ static void adopt_directory(Daemon *daemon, const char *id)
         r = adopt(daemon, directory, &record, &error);
     if (r >= 0)
         return;
-    if (error.kind == ERROR_NOT_SUPPORTED) {
+    /* A daemon that is short of something has seen nothing that is wrong with the VM. */
+    bool is_short = r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+    if (error.kind == ERROR_NOT_SUPPORTED || is_short) {
         log_error("VM %s is left alone: %s", id, error_get_message(&error));
         return;
     }

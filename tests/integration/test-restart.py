@@ -196,30 +196,6 @@ def test_a_vm_without_its_supervisor_is_reported_and_cleaned_up(host):
 
 
 @with_host
-def test_a_vm_whose_supervisor_hangs_can_still_be_killed(host):
-    vm = start_waiting(host, lifetime='detached')
-    pids = set(host.vm_processes())
-    supervisor = [pid for pid in pids
-                  if open(f'/proc/{pid}/comm', encoding='utf-8').read() == 'vm-supervisor\n'][0]
-    kill_daemon(host)
-    os.kill(supervisor, signal.SIGSTOP)
-    try:
-        host.start_daemon()
-        try:
-            vm.methods.Stop()
-            raise AssertionError('a supervisor that hangs was asked')
-        except dbus.DBusException as problem:
-            assert problem.get_dbus_name().endswith('Unavailable'), problem
-        vm.methods.Kill()
-        wait_until(lambda: not set(host.vm_processes()) & pids - {supervisor}, 'the end of the VM')
-    finally:
-        os.kill(supervisor, signal.SIGCONT)
-    assert vm.death()['reason'] == 'killed'
-    # Nobody says what became of it twice.
-    assert names_of(vm).count('Died') == 1, vm.events
-
-
-@with_host
 def test_what_never_got_as_far_as_a_record_is_cleaned_up(host):
     kill_daemon(host)
     stale = f'{host.runtime_dir}/vm/{"0" * 32}'
