@@ -74,6 +74,30 @@ def test_sigterm_stops_no_vm(host):
 
 
 @with_host
+def test_a_daemon_short_of_descriptors_harms_no_vm(host):
+    vm = start_waiting(host, lifetime='detached')
+    pids = set(host.vm_processes())
+    ways = set()
+    kill_daemon(host)
+    for most in range(8, 20):
+        host.daemon_prefix = ['prlimit', f'--nofile={most}:{most}']
+        try:
+            host.start_daemon()
+        except RuntimeError:
+            ways.add('not started')
+        else:
+            found = vm.path in [entry[0] for entry in host.manager().ListVms(False)]
+            ways.add('found' if found else 'left alone')
+            kill_daemon(host)
+        assert set(host.vm_processes()) == pids, f'{most} descriptors'
+    assert ways == {'not started', 'left alone', 'found'}
+    host.daemon_prefix = []
+    host.start_daemon()
+    assert vm.get('State') == 'ready'
+    assert 'not to be saved' not in host.log(), host.log()
+
+
+@with_host
 def test_a_suspended_vm_goes_on_where_it_was(host):
     vm = start_waiting(host, lifetime='detached')
     vm.methods.Suspend()
