@@ -9,7 +9,7 @@ static void every_type_comes_back_from_its_encoding(void **state)
 {
     (void)state;
 
-    for (unsigned type = BROKER_CONNECT; type <= BROKER_RESET; type++) {
+    for (unsigned type = BROKER_CONNECT; type <= BROKER_CAPTURE; type++) {
         const BrokerMessage message = { .type = (BrokerMessageType)type,
                                         .id = 0xfedcba98,
                                         .value = UINT32_MAX };
@@ -46,7 +46,7 @@ static void wrong_lengths_and_unknown_types_are_refused(void **state)
     decoded.id = 42;
     bytes[0] = BROKER_CONNECT - 1;
     assert_int_equal(broker_message_decode(bytes, BROKER_MESSAGE_SIZE, &decoded), -EBADMSG);
-    bytes[0] = BROKER_RESET + 1;
+    bytes[0] = BROKER_CAPTURE + 1;
     assert_int_equal(broker_message_decode(bytes, BROKER_MESSAGE_SIZE, &decoded), -EBADMSG);
     bytes[0] = BROKER_RESET;
     bytes[3] = 0x80;
@@ -54,13 +54,13 @@ static void wrong_lengths_and_unknown_types_are_refused(void **state)
     assert_int_equal(decoded.id, 42);
 }
 
-static void only_accept_and_dial_carry_a_descriptor(void **state)
+static void accept_dial_and_capture_carry_a_descriptor(void **state)
 {
     (void)state;
 
-    for (unsigned type = BROKER_CONNECT; type <= BROKER_RESET; type++)
+    for (unsigned type = BROKER_CONNECT; type <= BROKER_CAPTURE; type++)
         assert_int_equal(broker_message_type_count_fds((BrokerMessageType)type),
-                         type == BROKER_ACCEPT || type == BROKER_DIAL ? 1 : 0);
+                         type == BROKER_ACCEPT || type == BROKER_DIAL || type == BROKER_CAPTURE);
 }
 
 int main(void)
@@ -69,7 +69,7 @@ int main(void)
         cmocka_unit_test(every_type_comes_back_from_its_encoding),
         cmocka_unit_test(fields_stand_in_order_and_little_endian),
         cmocka_unit_test(wrong_lengths_and_unknown_types_are_refused),
-        cmocka_unit_test(only_accept_and_dial_carry_a_descriptor),
+        cmocka_unit_test(accept_dial_and_capture_carry_a_descriptor),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
