@@ -203,6 +203,9 @@ static void set_refusal(const Vm *vm, const VmChannel *channel, uint32_t error_n
         (void)error_set(error, ERROR_LIMITS_EXCEEDED,
                         "%d clients read this of VM '%s', which is the limit: close one of them",
                         CONSOLE_READERS_MAX, vm->name);
+    else if (number == EPIPE || number == ECONNRESET)
+        (void)error_set(error, ERROR_INVALID_STATE, "VM '%s' is ending: its vsock device has gone",
+                        vm->name);
     else if (number == ESHUTDOWN)
         (void)error_set(error, ERROR_INVALID_STATE,
                         "the output of VM '%s' has ended: GetDeathRecord has its last lines",
