@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <linux/vm_sockets.h>
@@ -40,12 +41,17 @@ int guest_link_init(GuestLink *link, Error *error)
 
 static int link_connect(const GuestLink *link, Deadline deadline, int *ret_fd)
 {
+    const struct timeval limit = { .tv_sec = GUEST_LINK_TIMEOUT_MSEC / 1000 };
     int socket_error = 0;
     socklen_t size = sizeof(socket_error);
 
     _cleanup_close_ int fd =
         socket(link->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
+        return -errno;
+    /* The kernel gives up after 2 s of its own, which a busy host may need (vsock(7)). */
+    if (link->address.ss_family == AF_VSOCK &&
+        setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &limit, sizeof(limit)) < 0)
         return -errno;
 
     if (connect(fd, (const struct sockaddr *)&link->address, link->address_size) < 0) {
