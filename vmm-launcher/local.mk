@@ -4,6 +4,7 @@ liblauncher_a_SOURCES = \
 	%D%/box.c %D%/box.h \
 	%D%/broker.c %D%/broker.h \
 	%D%/death.c %D%/death.h \
+	%D%/event-source.c %D%/event-source.h \
 	%D%/guard.c %D%/guard.h \
 	%D%/guest-link.c %D%/guest-link.h \
 	%D%/daemon-link.c %D%/daemon-link.h \

@@ -35,6 +35,7 @@
 #include "vmm-launcher/broker.h"
 #include "vmm-launcher/daemon-link.h"
 #include "vmm-launcher/death.h"
+#include "vmm-launcher/event-source.h"
 #include "vmm-launcher/guest-link.h"
 #include "vmm-launcher/output.h"
 #include "vmm-launcher/payload-deadline.h"
@@ -774,25 +775,6 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata)
     return 0;
 }
 
-/* Adds an event source for @fd, of which -EPERM (a file that is always ready) is no failure. */
-static int add_io(Supervisor *supervisor,
-                  sd_event_source **source,
-                  int fd,
-                  int64_t priority,
-                  const char *description,
-                  sd_event_io_handler_t handler)
-{
-    int r = sd_event_add_io(supervisor->event, source, fd, EPOLLIN, handler, supervisor);
-    if (r == -EPERM)
-        return 0;
-    if (r < 0)
-        return r;
-
-    (void)sd_event_source_set_priority(*source, priority);
-    (void)sd_event_source_set_description(*source, description);
-    return 0;
-}
-
 static int add_output(Supervisor *supervisor, int *fd, Output **ret_output)
 {
     return *fd < 0 ? 0 : output_new(supervisor->event, take_fd(fd), ret_output);
@@ -803,19 +785,19 @@ static int set_up_sources(Supervisor *supervisor)
     SupervisorSetup *setup = supervisor->setup;
     sd_event *event = supervisor->event;
 
-    int r = add_io(supervisor, &supervisor->stub_io, setup->stub_report, PRIORITY_STUB,
-                   "stub-report", on_stub_io);
+    int r = event_source_add_input(event, &supervisor->stub_io, setup->stub_report, PRIORITY_STUB,
+                                   "stub-report", on_stub_io, supervisor);
     if (r < 0)
         return r;
-    r = add_io(supervisor, &supervisor->stub_end, setup->processes.pidfd, PRIORITY_STUB, "stub-end",
-               on_stub_end);
+    r = event_source_add_input(event, &supervisor->stub_end, setup->processes.pidfd, PRIORITY_STUB,
+                               "stub-end", on_stub_end, supervisor);
     if (r < 0)
         return r;
     r = fd_set_nonblocking(setup->vmm_stderr, true);
     if (r < 0)
         return r;
-    r = add_io(supervisor, &supervisor->stderr_io, setup->vmm_stderr, PRIORITY_BULK, "vmm-stderr",
-               on_stderr);
+    r = event_source_add_input(event, &supervisor->stderr_io, setup->vmm_stderr, PRIORITY_BULK,
+                               "vmm-stderr", on_stderr, supervisor);
     if (r < 0)
         return r;
     r = sd_event_add_signal(event, &supervisor->sigterm, SIGTERM, on_sigterm, supervisor);

@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/byte-ring.h"
 #include "common/fd.h"
+#include "vmm-launcher/event-source.h"
 #include "vmm-launcher/output.h"
 #include "vmm-launcher/stream-readers.h"
 
@@ -87,25 +87,6 @@ static int on_input(sd_event_source *source, int fd, uint32_t revents, void *use
     return 0;
 }
 
-/* -EPERM, for a file that is always ready, is no failure: such a file is no input. */
-static int add_io(VmConsole *console,
-                  sd_event_source **source,
-                  int fd,
-                  int64_t priority,
-                  const char *description,
-                  sd_event_io_handler_t handler)
-{
-    int r = sd_event_add_io(console->event, source, fd, EPOLLIN, handler, console);
-    if (r == -EPERM)
-        return 0;
-    if (r < 0)
-        return r;
-
-    (void)sd_event_source_set_priority(*source, priority);
-    (void)sd_event_source_set_description(*source, description);
-    return 0;
-}
-
 int vm_console_new(
     sd_event *event, int64_t priority, int fd, int in_fd, int out_fd, VmConsole **ret_console)
 {
@@ -124,10 +105,14 @@ int vm_console_new(
     stream_readers_init(&console->readers, event, priority, type_in, console);
     int r = out_fd < 0 ? 0 : output_new(event, out_fd, &console->out);
     if (r >= 0)
-        r = add_io(console, &console->io, fd, priority, "console", on_console);
-    if (r >= 0 && in_fd >= 0)
-        r = add_io(console, &console->in_io, in_fd, priority, "console-in", on_input);
+        r = event_source_add_input(event, &console->io, fd, priority, "console", on_console,
+                                   console);
     if (r < 0)
+        return r;
+    if (in_fd >= 0)
+        r = event_source_add_input(event, &console->in_io, in_fd, priority, "console-in", on_input,
+                                   console);
+    if (r < 0 && r != -EPERM) /* a file that is always ready is no input */
         return r;
 
     *ret_console = TAKE_PTR(console);
