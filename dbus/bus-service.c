@@ -299,9 +299,9 @@ static void peer_free(BusPeer *peer)
 }
 
 /* Looks @key up in a reply of type a{sv}. */
-static bool find_u32(DBusMessage *reply, const char *key, uint32_t *ret_value)
+static bool find_entry(DBusMessage *reply, const char *key, DBusMessageIter *ret_variant)
 {
-    DBusMessageIter arguments, entries, entry, variant;
+    DBusMessageIter arguments, entries, entry;
 
     if (!dbus_message_has_signature(reply, "a{sv}") || !dbus_message_iter_init(reply, &arguments))
         return false;
@@ -312,43 +312,39 @@ static bool find_u32(DBusMessage *reply, const char *key, uint32_t *ret_value)
 
         dbus_message_iter_recurse(&entries, &entry);
         dbus_message_iter_get_basic(&entry, &name);
+        if (strcmp(name, key) != 0)
+            continue;
         dbus_message_iter_next(&entry);
-        dbus_message_iter_recurse(&entry, &variant);
-        if (strcmp(name, key) == 0 &&
-            dbus_message_iter_get_arg_type(&variant) == DBUS_TYPE_UINT32) {
-            dbus_message_iter_get_basic(&variant, ret_value);
-            return true;
-        }
+        dbus_message_iter_recurse(&entry, ret_variant);
+        return true;
     }
     return false;
 }
 
-/* Looks the caller's groups up in a reply of type a{sv}. A bus that does not tell them leaves it
- * without any. */
+static bool find_u32(DBusMessage *reply, const char *key, uint32_t *ret_value)
+{
+    DBusMessageIter variant;
+
+    if (!find_entry(reply, key, &variant) ||
+        dbus_message_iter_get_arg_type(&variant) != DBUS_TYPE_UINT32)
+        return false;
+    dbus_message_iter_get_basic(&variant, ret_value);
+    return true;
+}
+
+/* A bus that does not tell the caller's groups leaves it without any. */
 static int read_groups(DBusMessage *reply, Credentials *credentials)
 {
-    DBusMessageIter arguments, entries, entry, variant, array;
+    DBusMessageIter variant, array;
     const dbus_uint32_t *groups;
     int n_groups = 0;
 
-    dbus_message_iter_init(reply, &arguments);
-    for (dbus_message_iter_recurse(&arguments, &entries);
-         dbus_message_iter_get_arg_type(&entries) == DBUS_TYPE_DICT_ENTRY;
-         dbus_message_iter_next(&entries)) {
-        const char *name;
-
-        dbus_message_iter_recurse(&entries, &entry);
-        dbus_message_iter_get_basic(&entry, &name);
-        dbus_message_iter_next(&entry);
-        dbus_message_iter_recurse(&entry, &variant);
-        if (strcmp(name, "UnixGroupIDs") != 0 ||
-            dbus_message_iter_get_arg_type(&variant) != DBUS_TYPE_ARRAY ||
-            dbus_message_iter_get_element_type(&variant) != DBUS_TYPE_UINT32)
-            continue;
-        dbus_message_iter_recurse(&variant, &array);
-        dbus_message_iter_get_fixed_array(&array, &groups, &n_groups);
-        break;
-    }
+    if (!find_entry(reply, "UnixGroupIDs", &variant) ||
+        dbus_message_iter_get_arg_type(&variant) != DBUS_TYPE_ARRAY ||
+        dbus_message_iter_get_element_type(&variant) != DBUS_TYPE_UINT32)
+        return 0;
+    dbus_message_iter_recurse(&variant, &array);
+    dbus_message_iter_get_fixed_array(&array, &groups, &n_groups);
     if (n_groups == 0)
         return 0;
     credentials->groups = calloc((size_t)n_groups, sizeof(*credentials->groups));
