@@ -424,17 +424,23 @@ class Vm:
         return {str(key): value for key, value in self.methods.GetDeathRecord().items()}
 
 
-def with_host(function):
-    """Makes a test of a function that takes a Host, which must end well and leave nothing."""
-    def run(suite):
-        host = Host(suite.build)
-        try:
-            function(host)
-        finally:
-            status, left = host.close()
-            assert not left, left
-            assert status == 0, status
-    return run
+def with_settings(settings):
+    """Makes tests of functions that take a Host, which must end well and leave nothing; its daemon
+    has these @settings."""
+    def decorator(function):
+        def run(suite):
+            host = Host(suite.build, config=settings)
+            try:
+                function(host)
+            finally:
+                status, left = host.close()
+                assert not left, left
+                assert status == 0, status
+        return run
+    return decorator
+
+
+with_host = with_settings('')
 
 
 class Suite:

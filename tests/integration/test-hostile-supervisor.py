@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
@@ -168,12 +167,6 @@ def test_nothing_is_told_before_the_name_is_owned_where_the_bus_went(host):
         with open(told, encoding='utf-8') as file:
             return file.read()
 
-    def wait(condition):
-        end = time.monotonic() + DEADLINE
-        while not condition():
-            assert time.monotonic() < end, host.log()
-            time.sleep(0.01)
-
     def speak():
         host.dbus_daemon.kill()
         host.dbus_daemon.wait()
@@ -182,7 +175,7 @@ def test_nothing_is_told_before_the_name_is_owned_where_the_bus_went(host):
         with open(told, 'wb') as file:
             monitors.append(subprocess.Popen(['dbus-monitor', '--address', host.address],
                                              stdout=file))
-        wait(lambda: 'the bus is there again' in host.log() and read_told())
+        wait_until(lambda: 'the bus is there again' in host.log() and read_told(), 'the new bus')
         impostor.connection.send(hello())
         assert impostor.connection.recv(64)  # ADOPT
         impostor.connection.send(state(2))
@@ -191,12 +184,13 @@ def test_nothing_is_told_before_the_name_is_owned_where_the_bus_went(host):
     try:
         impostor.meet(host, speak)
         host.bus = host.connect()
-        wait(lambda: 'member=PropertiesChanged' in read_told())
+        wait_until(lambda: 'member=PropertiesChanged' in read_told(), 'the signal')
         assert read_told().index('member=RequestName') < \
             read_told().index('member=PropertiesChanged'), read_told()
     finally:
-        monitors[0].terminate()
-        monitors[0].wait()
+        for monitor in monitors:
+            monitor.terminate()
+            monitor.wait()
         impostor.close()
 
 

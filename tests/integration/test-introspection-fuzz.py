@@ -25,7 +25,8 @@ import xml.etree.ElementTree as ElementTree
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
-from harness import Host, NAME, ROOT, MANAGER, PROPERTIES, Suite, VM, wait_until  # noqa: E402
+from harness import (NAME, ROOT, MANAGER, PROPERTIES, Suite, VM,  # noqa: E402
+                     wait_until, with_settings)
 from wire import CALL, DESTINATION, Gone, MEMBER, message, NO_REPLY, PATH, types_of, Wire  # noqa: E402
 
 TOP = os.path.abspath(os.environ['top_srcdir'])
@@ -438,17 +439,11 @@ class Watch:
 
 
 def watched(function):
-    def run(suite):
+    def run(host):
         print(f'# FUZZ_SEED={SEED}', flush=True)
-        # What floods is to reach everything: test-limits has the limits.
-        host = Host(suite.build, config='DeathRecordSec=1\n[Limits]\nCreationRate=infinity\n')
-        try:
-            function(host)
-        finally:
-            status, left = host.close()
-            assert not left, left
-            assert status == 0, status
-    return run
+        function(host)
+    # What floods is to reach everything: test-limits has the limits.
+    return with_settings('DeathRecordSec=1\n[Limits]\nCreationRate=infinity\n')(run)
 
 
 def fuzz(host, watch, seed, seconds):

@@ -16,7 +16,8 @@ sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
 import harness  # noqa: E402
-from harness import Host, MANAGER, NAME, ROOT, Suite, VM, wait_until  # noqa: E402
+from harness import (MANAGER, NAME, ROOT, Suite, VM, wait_until,  # noqa: E402
+                     with_settings)
 
 CONFIG = '{"kernel": "kernel", "memory_mib": %d}'
 NO_LIMIT = 2 ** 64 - 1
@@ -27,18 +28,7 @@ GROUP = pwd.getpwnam('virtualizationd').pw_gid
 
 
 def with_limits(limits):
-    """Like with_host(), with these settings in [Limits]."""
-    def decorator(function):
-        def run(suite):
-            host = Host(suite.build, config='[Limits]\n' + limits)
-            try:
-                function(host)
-            finally:
-                status, left = host.close()
-                assert not left, left
-                assert status == 0, status
-        return run
-    return decorator
+    return with_settings('[Limits]\n' + limits)
 
 
 def begin_call(host, user, path, interface, method, *arguments):
