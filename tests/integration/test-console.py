@@ -100,6 +100,15 @@ def end(vm):
 
 
 @with_host
+def test_an_input_that_is_always_ready_is_none(host):
+    vm = make_console(host, **{'console-in': '/dev/null'})
+    console = open_console(vm, 'read-write')
+    console.type(b'typed beside it\n')
+    console.wait_for(b'typed beside it')
+    console.close()
+
+
+@with_host
 def test_a_late_reader_gets_the_past_and_then_what_comes(host):
     vm = make_console(host)
     writer = open_console(vm, 'read-write')
