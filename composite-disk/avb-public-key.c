@@ -28,11 +28,6 @@ DEFINE_CLEANUP(BIO, BIO_free);
 DEFINE_CLEANUP(OSSL_PARAM_BLD, OSSL_PARAM_BLD_free);
 DEFINE_CLEANUP(OSSL_PARAM, OSSL_PARAM_free);
 
-size_t avb_public_key_get_size(uint64_t bits)
-{
-    return bits == 2048 || bits == 4096 || bits == 8192 ? 8 + 2 * (size_t)(bits / 8) : 0;
-}
-
 /* The inverse is found by Newton's method: each step doubles the bits that are right, and an odd
  * number is its own inverse in the lowest three. */
 static uint32_t negative_inverse(uint32_t n)

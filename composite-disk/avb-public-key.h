@@ -20,7 +20,10 @@ typedef struct AvbPublicKey {
 } AvbPublicKey;
 
 /* The bytes of a key with so many bits; 0 when AVB has no such keys (it has 2048, 4096, 8192). */
-size_t avb_public_key_get_size(uint64_t bits);
+static inline size_t avb_public_key_get_size(uint64_t bits)
+{
+    return bits == 2048 || bits == 4096 || bits == 8192 ? 8 + 2 * (size_t)(bits / 8) : 0;
+}
 
 /* ERROR_INVALID_ARGUMENT for a key that is not RSA, of another size or with another exponent. */
 int avb_public_key_from_key(const EVP_PKEY *key, AvbPublicKey *ret_key, Error *error);

@@ -42,6 +42,7 @@ composite_disk_sources = \
 	%D%/signing-key.c %D%/signing-key.h \
 	%D%/vbmeta-header.c %D%/vbmeta-header.h \
 	%D%/vbmeta-make.c %D%/vbmeta-make.h \
+	%D%/vbmeta-verify.c \
 	%D%/vbmeta.c %D%/vbmeta.h \
 	%D%/zip-reader.c %D%/zip-reader.h \
 	%D%/zip-sections.c %D%/zip-sections.h \

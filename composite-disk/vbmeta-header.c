@@ -2,8 +2,6 @@
 #include "composite-disk/vbmeta-header.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,14 +82,4 @@ uint8_t *vbmeta_dup_signed_bytes(const uint8_t *data,
     memcpy(bytes + VBMETA_HEADER_SIZE, data + size - auxiliary_size, auxiliary_size);
     *ret_size = VBMETA_HEADER_SIZE + auxiliary_size;
     return bytes;
-}
-
-int vbmeta_hash(const VbmetaAlgorithm *algorithm,
-                const uint8_t *bytes,
-                size_t size,
-                uint8_t *ret_hash)
-{
-    const EVP_MD *hash = algorithm->hash_size == 64 ? EVP_sha512() : EVP_sha256();
-
-    return EVP_Digest(bytes, size, ret_hash, NULL, hash, NULL) == 1 ? 0 : -ENOMEM;
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <openssl/crypto.h>
 #include <string.h>
 
 #include "common/ckd.h"
@@ -11,7 +10,6 @@
 #include "common/text.h"
 #include "composite-disk/avb-footer.h"
 #include "composite-disk/avb-public-key.h"
-#include "composite-disk/signing-key.h"
 #include "composite-disk/vbmeta-header.h"
 
 static const VbmetaAlgorithm algorithms[] = {
@@ -202,38 +200,6 @@ int vbmeta_parse(const uint8_t *data, size_t size, Vbmeta *ret_vbmeta, Error *er
     memcpy(vbmeta.release, header.release, sizeof(vbmeta.release));
     *ret_vbmeta = vbmeta;
     return 0;
-}
-
-/* --- hash and signature --- */
-
-int vbmeta_verify(const Vbmeta *vbmeta, const AvbBytes *trusted, Error *error)
-{
-    const VbmetaAlgorithm *algorithm = vbmeta->algorithm;
-    _cleanup_free_ uint8_t *bytes = NULL, *key = NULL;
-    uint8_t hash[EVP_MAX_MD_SIZE];
-    size_t size, key_size;
-
-    if (algorithm->key_bits == 0)
-        return error_set(error, ERROR_IMAGE_INVALID, "the vbmeta structure is not signed");
-    if (trusted && !avb_bytes_equal(*trusted, vbmeta->public_key))
-        return error_set(error, ERROR_IMAGE_INVALID,
-                         "the vbmeta structure is signed with another key");
-
-    size_t authentication_size =
-        (size_t)vbmeta_header_decode(vbmeta->data.data).authentication_size; /* was checked */
-    bytes =
-        vbmeta_dup_signed_bytes(vbmeta->data.data, vbmeta->data.size, authentication_size, &size);
-    if (!bytes || vbmeta_hash(algorithm, bytes, size, hash) < 0)
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    if (CRYPTO_memcmp(hash, vbmeta->hash.data, vbmeta->hash.size) != 0)
-        return error_set(error, ERROR_IMAGE_INVALID,
-                         "the vbmeta structure was altered: its hash is another");
-    int r = avb_public_key_to_der(vbmeta->public_key.data, vbmeta->public_key.size, &key, &key_size,
-                                  error);
-    if (r < 0)
-        return r;
-    return signature_verify(key, key_size, signature_algorithm_find(algorithm->signature), bytes,
-                            size, vbmeta->signature.data, vbmeta->signature.size, error);
 }
 
 /* --- in an image --- */
