@@ -7,8 +7,10 @@ guest_ldflags = -all-static -Wl,-z,relro,-z,now,-z,noexecstack
 
 guest_sources = \
 	%D%/deadline.c %D%/deadline.h \
+	%D%/device-mapper.c %D%/device-mapper.h \
 	%D%/guest-link.c %D%/guest-link.h \
 	%D%/kernel-command-line.c %D%/kernel-command-line.h \
+	%D%/loop-device.c %D%/loop-device.h \
 	%D%/modules.c %D%/modules.h \
 	%D%/virtio-device.c %D%/virtio-device.h \
 	%D%/mounts.c %D%/mounts.h \

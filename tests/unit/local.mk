@@ -37,9 +37,11 @@ tests_unit_test_vsock_packet_LDADD = $(vsock_unit_libs)
 
 # Modules of the static guest programs, built for the host.
 guest_unit_tests = \
+	%D%/test-device-mapper \
 	%D%/test-guest-link \
 	%D%/test-guest-message \
 	%D%/test-kernel-command-line \
+	%D%/test-loop-device \
 	%D%/test-modules \
 	%D%/test-output-stream \
 	%D%/test-payload \
@@ -48,9 +50,11 @@ guest_unit_tests = \
 	%D%/test-ready-socket
 
 guest_unit_libs = libguest.a libprotocol.a libcommon.a $(JSON_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_device_mapper_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_link_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_message_LDADD = $(guest_unit_libs)
 tests_unit_test_kernel_command_line_LDADD = $(guest_unit_libs)
+tests_unit_test_loop_device_LDADD = $(guest_unit_libs)
 tests_unit_test_modules_LDADD = $(guest_unit_libs)
 tests_unit_test_output_stream_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_LDADD = $(guest_unit_libs)
