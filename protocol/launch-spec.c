@@ -69,6 +69,9 @@ int launch_spec_encode(const LaunchSpec *spec, uint8_t **ret_bytes, size_t *ret_
     byte_writer_put_u8(&writer, (uint8_t)spec->seccomp_action);
     byte_writer_put_u8(&writer, spec->paused);
     byte_writer_put_u8(&writer, spec->balloon);
+    byte_writer_put_u8(&writer, spec->has_instance);
+    if (spec->has_instance)
+        byte_writer_put_bytes(&writer, spec->instance_id, LAUNCH_SPEC_INSTANCE_ID_SIZE);
     byte_writer_put_le32(&writer, spec->payload_timeout_ms);
     byte_writer_put_le32(&writer, spec->orphan_timeout_ms);
     byte_writer_put_le32(&writer, spec->record_timeout_ms);
@@ -128,6 +131,15 @@ static int get_id(ByteReader *reader, char id[static LAUNCH_SPEC_ID_SIZE + 1])
 
     id[LAUNCH_SPEC_ID_SIZE] = '\0';
     return strspn(id, "0123456789abcdef") == LAUNCH_SPEC_ID_SIZE ? 0 : -EBADMSG;
+}
+
+static int get_instance(ByteReader *reader, LaunchSpec *spec)
+{
+    int r = get_bool(reader, &spec->has_instance);
+
+    if (r < 0 || !spec->has_instance)
+        return r;
+    return byte_reader_get_bytes(reader, spec->instance_id, LAUNCH_SPEC_INSTANCE_ID_SIZE);
 }
 
 static int get_params(ByteReader *reader, char **ret_params)
@@ -217,7 +229,7 @@ static int get_machine(ByteReader *reader, LaunchSpec *spec)
         byte_reader_get_le32(reader, &spec->cpus) < 0 ||
         byte_reader_get_u8(reader, &accelerator) < 0 ||
         byte_reader_get_u8(reader, &seccomp_action) < 0 || get_bool(reader, &spec->paused) < 0 ||
-        get_bool(reader, &spec->balloon) < 0 ||
+        get_bool(reader, &spec->balloon) < 0 || get_instance(reader, spec) < 0 ||
         byte_reader_get_le32(reader, &spec->payload_timeout_ms) < 0 ||
         byte_reader_get_le32(reader, &spec->orphan_timeout_ms) < 0 ||
         byte_reader_get_le32(reader, &spec->record_timeout_ms) < 0)
@@ -252,7 +264,9 @@ static int get_files(ByteReader *reader, size_t n_fds, LaunchSpec *spec)
     }
     bool has_kernel = spec->kernel != LAUNCH_SPEC_NO_FD;
     bool has_bootloader = spec->bootloader != LAUNCH_SPEC_NO_FD;
-    if (has_kernel == has_bootloader || (!has_kernel && spec->initrd != LAUNCH_SPEC_NO_FD))
+    bool has_initrd = spec->initrd != LAUNCH_SPEC_NO_FD;
+    if (has_kernel == has_bootloader || (has_initrd && !has_kernel) ||
+        (spec->has_instance && !has_initrd))
         return -EBADMSG;
     return 0;
 }

@@ -2,7 +2,8 @@
 /* What the daemon asks a launcher to start: a fixed binary record in a sealed memfd, so that
  * nothing privileged parses text. Descriptors are named by their place in the list that comes
  * along. Format: magic, version, then the fields below in order, integers little-endian, strings
- * as u16 length and bytes, lists as u16 count and elements; nothing may be left over. */
+ * as u16 length and bytes, lists as u16 count and elements, the instance id only where there is
+ * one; nothing may be left over. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,20 +13,21 @@
 #include "common/cleanup.h"
 
 #define LAUNCH_SPEC_MAGIC   0x3150534cU /* "LSP1" */
-#define LAUNCH_SPEC_VERSION 3
+#define LAUNCH_SPEC_VERSION 4
 
-#define LAUNCH_SPEC_SIZE_MAX       65536
-#define LAUNCH_SPEC_FDS_MAX        1000
-#define LAUNCH_SPEC_ID_SIZE        32
-#define LAUNCH_SPEC_PARAMS_MAX     2047 /* x86 Linux takes COMMAND_LINE_SIZE - 1 */
-#define LAUNCH_SPEC_DISKS_MAX      16
-#define LAUNCH_SPEC_REGIONS_MAX    260 /* 128 partitions, a filler for each, head and tail */
-#define LAUNCH_SPEC_CPUS_MAX       255
-#define LAUNCH_SPEC_MEMORY_MIN     (1U << 20)
-#define LAUNCH_SPEC_SECTOR_SIZE    512
-#define LAUNCH_SPEC_CID_MIN        2048
-#define LAUNCH_SPEC_CID_MAX        65535
-#define LAUNCH_SPEC_TIMEOUT_MS_MAX 86400000 /* a day */
+#define LAUNCH_SPEC_SIZE_MAX         65536
+#define LAUNCH_SPEC_FDS_MAX          1000
+#define LAUNCH_SPEC_ID_SIZE          32
+#define LAUNCH_SPEC_INSTANCE_ID_SIZE 64
+#define LAUNCH_SPEC_PARAMS_MAX       2047 /* x86 Linux takes COMMAND_LINE_SIZE - 1 */
+#define LAUNCH_SPEC_DISKS_MAX        16
+#define LAUNCH_SPEC_REGIONS_MAX      260 /* 128 partitions, a filler for each, head and tail */
+#define LAUNCH_SPEC_CPUS_MAX         255
+#define LAUNCH_SPEC_MEMORY_MIN       (1U << 20)
+#define LAUNCH_SPEC_SECTOR_SIZE      512
+#define LAUNCH_SPEC_CID_MIN          2048
+#define LAUNCH_SPEC_CID_MAX          65535
+#define LAUNCH_SPEC_TIMEOUT_MS_MAX   86400000 /* a day */
 
 /* In place of an index: no such descriptor. */
 #define LAUNCH_SPEC_NO_FD 0xffff
@@ -71,14 +73,17 @@ typedef struct LaunchSpec {
     uint32_t cpus;
     LaunchAccelerator accelerator;
     LaunchSeccompAction seccomp_action;
-    bool paused;                 /* no vCPU runs before a resume */
-    bool balloon;                /* the guest gets a memory balloon */
+    bool paused;       /* no vCPU runs before a resume */
+    bool balloon;      /* the guest gets a memory balloon */
+    bool has_instance; /* the guest gets the secret of an instance, with its initrd */
+    uint8_t instance_id[LAUNCH_SPEC_INSTANCE_ID_SIZE];
     uint32_t payload_timeout_ms; /* 0: none */
     uint32_t orphan_timeout_ms;  /* how long it lives without a daemon; 0: as long as it likes */
     uint32_t record_timeout_ms;  /* how long its death record waits for a daemon */
     char *params;                /* kernel command line, "" for none */
 
-    /* Indexes of descriptors. Exactly one of kernel and bootloader is there. */
+    /* Indexes of descriptors. Exactly one of kernel and bootloader is there; with the kernel there
+     * may be an initrd, and is for an instance. */
     uint16_t kernel, initrd, bootloader;
     uint16_t console_out, console_in, log, payload_out;
     uint16_t stub_socket;       /* a listening socket: whoever connects ends the VM */

@@ -52,8 +52,8 @@ def emit_series(name, values, unit):
 
 def launch_spec(cid, params=b''):
     """protocol/launch-spec.h: a machine of 128 MiB with the kernel in descriptor 0, TCG, paused."""
-    spec = struct.pack('<IH32sIQIBBBBIIIH', 0x3150534c, 3, b'0' * 32, cid, 128 << 20, 1, 2, 0, 0,
-                       0, 0, 1, 1, len(params)) + params
+    spec = struct.pack('<IH32sIQIBBBBBIIIH', 0x3150534c, 4, b'0' * 32, cid, 128 << 20, 1, 2, 0, 0,
+                       0, 0, 0, 1, 1, len(params)) + params
     return spec + struct.pack('<9HH', 0, *[NO_FD] * 8, 0)
 
 

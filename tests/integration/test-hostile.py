@@ -99,8 +99,8 @@ ACCEPTED, REFUSED = 64, 65
 
 
 def launch_spec(kernel, console_out, disk=None):
-    spec = struct.pack('<IH32sIQIBBBBIIIH', 0x3150534c, 3, b'0' * 32, 2048, 128 << 20, 1, 0, 0, 1, 0,
-                       0, 1, 1, 0)
+    spec = struct.pack('<IH32sIQIBBBBBIIIH', 0x3150534c, 4, b'0' * 32, 2048, 128 << 20, 1, 0, 0, 1,
+                       0, 0, 0, 1, 1, 0)
     spec += struct.pack('<9H', kernel, NO_FD, NO_FD, console_out, *[NO_FD] * 5)
     if disk is None:
         return spec + struct.pack('<H', 0)

@@ -21,11 +21,13 @@ enum {
     AT_SECCOMP_ACTION = 55,
     AT_PAUSED = 56,
     AT_BALLOON = 57,
-    AT_TIMEOUT = 58,
-    AT_ORPHAN_TIMEOUT = 62,
-    AT_RECORD_TIMEOUT = 66,
-    AT_PARAMS_LENGTH = 70,
-    AT_PARAMS = 72,
+    AT_HAS_INSTANCE = 58,
+    AT_INSTANCE_ID = 59,
+    AT_TIMEOUT = AT_INSTANCE_ID + LAUNCH_SPEC_INSTANCE_ID_SIZE,
+    AT_ORPHAN_TIMEOUT = AT_TIMEOUT + 4,
+    AT_RECORD_TIMEOUT = AT_ORPHAN_TIMEOUT + 4,
+    AT_PARAMS_LENGTH = AT_RECORD_TIMEOUT + 4,
+    AT_PARAMS = AT_PARAMS_LENGTH + 2,
     PARAMS_LENGTH = 13,
     AT_FILES = AT_PARAMS + PARAMS_LENGTH,
     N_FILES = 9,
@@ -69,6 +71,8 @@ static int setup(void **state)
         .seccomp_action = SECCOMP_LOG,
         .paused = true,
         .balloon = true,
+        .has_instance = true,
+        .instance_id = { 0xaa, [LAUNCH_SPEC_INSTANCE_ID_SIZE - 1] = 0x55 },
         .payload_timeout_ms = 60000,
         .orphan_timeout_ms = 30000,
         .record_timeout_ms = 300000,
@@ -152,6 +156,8 @@ static void spec_comes_back_from_its_encoding(void **state)
     assert_int_equal(decoded.payload_out, spec->payload_out);
     assert_int_equal(decoded.stub_socket, spec->stub_socket);
     assert_int_equal(decoded.balloon, spec->balloon);
+    assert_int_equal(decoded.has_instance, spec->has_instance);
+    assert_memory_equal(decoded.instance_id, spec->instance_id, LAUNCH_SPEC_INSTANCE_ID_SIZE);
     assert_int_equal(decoded.supervisor_socket, spec->supervisor_socket);
     assert_int_equal(decoded.orphan_timeout_ms, spec->orphan_timeout_ms);
     assert_int_equal(decoded.record_timeout_ms, spec->record_timeout_ms);
@@ -239,6 +245,9 @@ static void every_field_is_taken_in_its_range_only(void **state)
         { AT_PAUSED, 1, 2, -EBADMSG },
         { AT_BALLOON, 1, 0, 0 },
         { AT_BALLOON, 1, 2, -EBADMSG },
+        { AT_HAS_INSTANCE, 1, 0, -EBADMSG }, /* the id is left over */
+        { AT_HAS_INSTANCE, 1, 2, -EBADMSG },
+        { AT_INSTANCE_ID, 8, UINT64_MAX, 0 },
         { AT_TIMEOUT, 4, 0, 0 },
         { AT_TIMEOUT, 4, LAUNCH_SPEC_TIMEOUT_MS_MAX, 0 },
         { AT_TIMEOUT, 4, LAUNCH_SPEC_TIMEOUT_MS_MAX + 1, -EBADMSG },
@@ -299,13 +308,13 @@ static void every_index_is_below_the_number_of_descriptors(void **state)
 
     for (size_t i = 0; i < N_FILES; i++) {
         bool bootloader = i == 2; /* beside the kernel it may not stand */
-        bool kernel = i == 0;
+        bool needed = i < 2;      /* the kernel; and the initrd, which has the instance's secret */
         size_t offset = AT_FILES + 2 * i;
 
         assert_int_equal(decode_with(fixture, offset, 2, N_FDS - 1), bootloader ? -EBADMSG : 0);
         assert_int_equal(decode_with(fixture, offset, 2, N_FDS), -EBADMSG);
         assert_int_equal(decode_with(fixture, offset, 2, LAUNCH_SPEC_NO_FD - 1), -EBADMSG);
-        assert_int_equal(decode_with(fixture, offset, 2, LAUNCH_SPEC_NO_FD), kernel ? -EBADMSG : 0);
+        assert_int_equal(decode_with(fixture, offset, 2, LAUNCH_SPEC_NO_FD), needed ? -EBADMSG : 0);
     }
 }
 
@@ -313,6 +322,7 @@ static void guest_boots_from_a_kernel_or_a_bootloader(void **state)
 {
     Fixture *fixture = *state;
 
+    fixture->spec.has_instance = false;
     fixture->spec.kernel = LAUNCH_SPEC_NO_FD;
     fixture->spec.initrd = LAUNCH_SPEC_NO_FD;
     assert_int_equal(round_trip(fixture), -EBADMSG);
@@ -320,6 +330,26 @@ static void guest_boots_from_a_kernel_or_a_bootloader(void **state)
     assert_int_equal(round_trip(fixture), 0);
     fixture->spec.initrd = 1; /* nobody would load it */
     assert_int_equal(round_trip(fixture), -EBADMSG);
+}
+
+static void instance_is_there_or_not_and_needs_an_initrd(void **state)
+{
+    Fixture *fixture = *state;
+    static const uint8_t no_id[LAUNCH_SPEC_INSTANCE_ID_SIZE];
+    LaunchSpec decoded;
+
+    encode(fixture);
+    size_t size_with_instance = fixture->size;
+    fixture->spec.initrd = LAUNCH_SPEC_NO_FD;
+    assert_int_equal(round_trip(fixture), -EBADMSG);
+
+    fixture->spec.has_instance = false; /* then what the id is does not matter */
+    assert_int_equal(round_trip(fixture), 0);
+    assert_int_equal(fixture->size, size_with_instance - LAUNCH_SPEC_INSTANCE_ID_SIZE);
+    assert_int_equal(launch_spec_decode(fixture->bytes, fixture->size, N_FDS, &decoded), 0);
+    assert_false(decoded.has_instance);
+    assert_memory_equal(decoded.instance_id, no_id, LAUNCH_SPEC_INSTANCE_ID_SIZE);
+    launch_spec_deinit(&decoded);
 }
 
 static void descriptors_are_taken_up_to_the_maximum(void **state)
@@ -406,6 +436,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_index_is_below_the_number_of_descriptors, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(guest_boots_from_a_kernel_or_a_bootloader, setup, teardown),
+        cmocka_unit_test_setup_teardown(instance_is_there_or_not_and_needs_an_initrd, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(descriptors_are_taken_up_to_the_maximum, setup, teardown),
         cmocka_unit_test_setup_teardown(params_disks_and_regions_are_taken_up_to_their_maximum,
                                         setup, teardown),
