@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* "vbmeta make" and "vbmeta add-hashtree". */
+/* "vbmeta make", "vbmeta add-hashtree" and "vbmeta export-key". */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "common/fd.h"
 #include "composite-disk/avb-image.h"
+#include "composite-disk/avb-public-key.h"
 #include "composite-disk/image-copy.h"
 #include "composite-disk/output-file.h"
 #include "composite-disk/tool/vbmeta-options.h"
@@ -20,6 +21,8 @@ static int write_output(ToolCall *call, const uint8_t *data, size_t size, Error 
     _cleanup_(output_file_deinit) OutputFile file = OUTPUT_FILE_INIT;
     const char *path = tool_get_option(call, "output");
 
+    if (!path)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "option '--output' is needed");
     int r = output_file_open(path, tool_get_option(call, "force") != NULL, &file, error);
     if (r < 0)
         return r;
@@ -54,6 +57,22 @@ static int run_make(ToolCall *call, Error *error)
     tool_add_string(call->result, "vbmeta", tool_get_option(call, "output"));
     tool_add_number(call->result, "size", size);
     tool_add_string(call->result, "algorithm", options->contents.algorithm->name);
+    return 0;
+}
+
+/* --- export-key --- */
+
+static int run_export_key(ToolCall *call, Error *error)
+{
+    AvbPublicKey key;
+
+    int r = avb_public_key_load(call->arguments[0], &key, error);
+    if (r >= 0)
+        r = write_output(call, key.bytes, key.size, error);
+    if (r < 0)
+        return r;
+    tool_add_string(call->result, "key", tool_get_option(call, "output"));
+    tool_add_number(call->result, "size", key.size);
     return 0;
 }
 
@@ -177,5 +196,13 @@ const ToolVerb vbmeta_make_verbs[] = {
                    { "prop", 0, "KEY:VALUE", "add a property" },
                    { "cmdline", 0, "TEXT", "add to the kernel's command line" } },
       .run = run_add_hashtree },
+    { .name = "vbmeta export-key",
+      .arguments = "-o FILE KEY",
+      .summary = "write the public key of a PEM file as vbmeta has it",
+      .n_min = 1,
+      .n_max = 1,
+      .options = { { "output", 'o', "FILE", "the file to make" },
+                   { "force", 'f', NULL, "replace a file that is there" } },
+      .run = run_export_key },
     { .name = NULL },
 };

@@ -535,5 +535,15 @@ def test_a_large_image_of_holes_is_copied_as_holes(tool):
     tool('verify', 'vbmeta', 'a=new')
 
 
+@with_tool
+def test_a_public_key_is_exported_as_vbmeta_has_it(tool):
+    for bits in (2048, 4096, 8192):
+        tool('export-key', '-f', '-o', 'key', key_path(bits))
+        with open(f'{tool.directory}/key', 'rb') as file:
+            assert file.read() == encode_key(key_path(bits), bits)
+    tool.refuses("option '--output' is needed", 'export-key', key_path(2048))
+    tool.refuses('exists', 'export-key', '-o', 'key', key_path(2048))
+
+
 if __name__ == '__main__':
     sys.exit(Suite().run(sys.modules[__name__]))
