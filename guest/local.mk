@@ -7,10 +7,8 @@ guest_ldflags = -all-static -Wl,-z,relro,-z,now,-z,noexecstack
 
 guest_sources = \
 	%D%/deadline.c %D%/deadline.h \
-	%D%/device-mapper.c %D%/device-mapper.h \
 	%D%/guest-link.c %D%/guest-link.h \
 	%D%/kernel-command-line.c %D%/kernel-command-line.h \
-	%D%/loop-device.c %D%/loop-device.h \
 	%D%/modules.c %D%/modules.h \
 	%D%/virtio-device.c %D%/virtio-device.h \
 	%D%/mounts.c %D%/mounts.h \
@@ -19,6 +17,18 @@ guest_sources = \
 	%D%/payload-image.c %D%/payload-image.h \
 	%D%/payload-partition.c %D%/payload-partition.h \
 	%D%/ready-socket.c %D%/ready-socket.h
+
+# What verifies a payload and makes devices of it, with the formats that it reads.
+guest_verify_sources = \
+	%D%/apk-verity.c %D%/apk-verity.h \
+	%D%/device-mapper.c %D%/device-mapper.h \
+	%D%/loop-device.c %D%/loop-device.h
+
+guest_verify_shared_sources = \
+	common/bytes.c common/error.c common/fd.c common/text.c \
+	composite-disk/byte-source.c \
+	composite-disk/idsig.c \
+	composite-disk/merkle-tree.c
 
 pkglibexec_PROGRAMS += programs/guest-manager
 programs_guest_manager_SOURCES = \
@@ -49,7 +59,7 @@ programs_payloads_crash_LDADD =
 
 # For the unit tests, with the flags of the host's programs.
 noinst_LIBRARIES += libguest.a
-libguest_a_SOURCES = $(guest_sources)
+libguest_a_SOURCES = $(guest_sources) $(guest_verify_sources)
 
 # The guest image: kernel, initramfs, parameters. Not part of `all`, as it downloads the kernel
 # package unless GUEST_IMAGE_FLAGS names one.
