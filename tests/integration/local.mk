@@ -12,6 +12,7 @@ integration_tests = \
 	%D%/test-deaths.py \
 	%D%/test-events.py \
 	%D%/test-fleet.py \
+	%D%/test-guest-devices.py \
 	%D%/test-guest-link.py \
 	%D%/test-hostile.py \
 	%D%/test-hostile-supervisor.py \
@@ -66,8 +67,17 @@ programs_payloads_probe_CFLAGS = $(guest_cflags)
 programs_payloads_probe_LDFLAGS = $(guest_ldflags)
 programs_payloads_probe_LDADD =
 
+# Makes devices of partitions with the guest's modules.
+EXTRA_PROGRAMS += programs/payloads/devices
+programs_payloads_devices_SOURCES = tests/payloads/devices.c guest/deadline.c \
+	guest/payload-partition.c $(guest_verify_sources) $(guest_verify_shared_sources)
+programs_payloads_devices_CPPFLAGS = $(guest_cppflags)
+programs_payloads_devices_CFLAGS = $(guest_cflags)
+programs_payloads_devices_LDFLAGS = $(guest_ldflags)
+programs_payloads_devices_LDADD = $(MBEDTLS_LIBS)
+
 if INTEGRATION_TESTS
 TESTS += $(integration_tests)
 check_DATA += guest-image.stamp
-check_PROGRAMS += programs/hash-tree programs/payloads/probe
+check_PROGRAMS += programs/hash-tree programs/payloads/devices programs/payloads/probe
 endif

@@ -1,0 +1,174 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Devices that the guest makes of partitions: loop, dm-verity over an APK, in a real guest, with
+veritysetup for a second opinion."""
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
+sys.dont_write_bytecode = True
+from harness import Host, Suite  # noqa: E402
+from tool import run  # noqa: E402
+
+BLOCK = 4096
+MODULES = ['loop', 'dm-verity', 'ecb', 'xts', 'dm-crypt']
+FLIPPED = 150 * BLOCK + 17  # a byte of the APK; its block is below the second leaf of the tree
+
+
+class Work:
+    """A host, and a directory with a payload that has the kernel's modules beside it."""
+
+    def __init__(self, suite):
+        self.host = Host(suite.build)
+        self.directory = tempfile.mkdtemp(prefix='guest-devices-')
+        self.tool = os.path.abspath(f'{suite.build}/programs/composite-disk')
+        self.parts = []  # (label, path, writable)
+
+    def path(self, name):
+        return f'{self.directory}/{name}'
+
+    def read(self, name):
+        with open(self.path(name), 'rb') as file:
+            return file.read()
+
+    def write(self, name, data):
+        with open(self.path(name), 'wb') as file:
+            file.write(data)
+        return self.path(name)
+
+    def _add_modules(self, root):
+        """Puts the modules and those that they need into @root, with a list in order."""
+        os.mkdir(f'{root}/modules')
+        package, = glob.glob(f'{self.host.build}/guest-image-cache/*.deb')
+        run('dpkg-deb', '-x', package, self.path('kernel'))
+        version, = os.listdir(self.path('kernel/lib/modules'))
+        run('/sbin/depmod', '-b', self.path('kernel'), version)
+        needs = {}
+        base = self.path(f'kernel/lib/modules/{version}')
+        with open(f'{base}/modules.dep', encoding='ascii') as file:
+            for line in file:
+                module, _, others = line.partition(':')
+                needs[os.path.basename(module)[:-3]] = [*reversed(others.split()), module]
+        names = list(dict.fromkeys(path for module in MODULES for path in needs[module]))
+        for path in names:
+            shutil.copy(f'{base}/{path}', f'{root}/modules')
+        with open(f'{root}/modules/list', 'w', encoding='ascii') as file:
+            file.writelines(os.path.basename(path) + '\n' for path in names)
+        shutil.rmtree(self.path('kernel'))
+
+    def payload(self):
+        root = self.path('root')
+        if not os.path.isdir(root):
+            os.mkdir(root)
+            shutil.copy(self.host.payload('devices'), f'{root}/payload')
+            self._add_modules(root)
+            run('mkfs.erofs', self.path('payload'), root)
+        return self.path('payload')
+
+    def run(self, mode, **partitions):
+        """What the payload prints as a dictionary; @partitions: label to file, '-' for '_'."""
+        config, files = self.host.config(self.payload(),
+                                         f'devices={mode} virtualizationd.debug=1')
+        parts = [{'label': label.replace('_', '-'), 'path': label} for label in partitions]
+        config['disks'].append({'partitions': parts})
+        files.update({label: self.path(name) for label, name in partitions.items()})
+        vm = self.host.create(config, files, start=True)
+        record = vm.death()
+        lines = vm.wait_for_output_end().decode().splitlines()
+        assert record['reason'] == 'shutdown' and lines[-1:] == ['devices end'], (record, lines)
+        return dict(line.split(': ', 1) for line in lines[:-1] if line.count(': ')), lines
+
+    def make_apk(self, name='app'):
+        """An APK with an odd size, signed by apksigner, and its idsig; partition images of both."""
+        run('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+            '-nodes', '-subj', '/CN=test', '-days', '9999', '-keyout', self.path('key.pem'), '-out',
+            self.path('key.crt'), stdin=subprocess.DEVNULL)
+        run('openssl', 'pkcs8', '-topk8', '-nocrypt', '-in', self.path('key.pem'), '-outform', 'DER',
+            '-out', self.path('key.der'))
+        with zipfile.ZipFile(self.path('plain.zip'), 'w') as archive:
+            archive.writestr('assets/blob', os.urandom(800 * 1000))
+        run('apksigner', 'sign', '--min-sdk-version', '30', '--v4-signing-enabled', 'true', '--key',
+            self.path('key.der'), '--cert', self.path('key.crt'), '--in', self.path('plain.zip'),
+            '--out', self.path(name))
+
+    def close(self):
+        _, left = self.host.close()
+        shutil.rmtree(self.directory)
+        assert not left, left
+
+
+def with_work(function):
+    def test(suite):
+        work = Work(suite)
+        try:
+            function(work)
+        finally:
+            work.close()
+    return test
+
+
+def padded(data):
+    return data + bytes(-len(data) % BLOCK)
+
+
+def tree_offset(idsig):
+    """Where the tree begins in an idsig: behind version, two infos and its own size."""
+    offset = 4
+    for _ in range(2):
+        offset += 4 + int.from_bytes(idsig[offset:offset + 4], 'little')
+    return offset + 4
+
+
+@with_work
+def test_an_apk_is_seen_through_verity(work):
+    work.make_apk()
+    apk, idsig = padded(work.read('app')), work.read('app.idsig')
+    offset = tree_offset(idsig)
+    assert offset % 512, offset  # that is what the loop device has to cope with
+    said, _ = work.run('apk', apk='app', idsig='app.idsig')
+    theirs = run('veritysetup', 'format', '--no-superblock', '--salt=-',
+                 work.write('padded', apk), work.path('tree')).decode()
+    assert said['root'] == theirs.split('Root hash:')[1].split()[0], (said, theirs)
+    assert work.read('tree') == idsig[offset:]
+    assert said['header'] == hashlib.sha256(idsig[:offset]).hexdigest(), said
+
+
+    assert said['contents'] == f'{len(apk)} {hashlib.sha256(apk).hexdigest()}', said
+    assert said['write'] == 'Operation not permitted', said
+    assert said['remove in use'] == 'busy' and said['loop0'] == 'free', said
+    assert said['corrupted'] == 'no' and said['gone'] == 'yes', said
+
+
+@with_work
+def test_altered_bytes_are_never_seen(work):
+    work.make_apk()
+    apk, idsig = bytearray(padded(work.read('app'))), bytearray(work.read('app.idsig'))
+    offset = tree_offset(idsig)
+    apk[FLIPPED] ^= 1
+    work.write('bad-app', apk)
+    for name, where in (('tree', offset + BLOCK + 5), ('root', idsig.index(b'\x20\0\0\0') + 4)):
+        altered = bytearray(idsig)
+        altered[where] ^= 0x80
+        work.write(f'bad-{name}', altered)
+    work.write('short', idsig[:offset - 4] + (BLOCK).to_bytes(4, 'little') + idsig[offset:])
+    _, lines = work.run('altered', apk='app', idsig='app.idsig', bad_apk='bad-app',
+                        bad_tree='bad-tree', bad_root='bad-root', short_idsig='short')
+    assert lines[:6] == [f'apk altered: Input/output error at {FLIPPED // BLOCK * BLOCK}',
+                         'corrupted: yes', 'tree altered: Input/output error at 0',
+                         'corrupted: yes', 'root altered: Input/output error at 0',
+                         'corrupted: yes'], lines
+    assert 'has a tree of 4096 bytes' in lines[6], lines
+
+
+def main():
+    return Suite().run(sys.modules[__name__])
+
+
+if __name__ == '__main__':
+    sys.exit(main())
