@@ -42,6 +42,27 @@ programs_guest_manager_CFLAGS = $(guest_cflags)
 programs_guest_manager_LDFLAGS = $(guest_ldflags)
 programs_guest_manager_LDADD = $(JSON_LIBS)
 
+# What runs once the guest's root is there, which has the libraries: dynamic, and not sanitized
+# either, as the root has no libraries for that.
+guest_dynamic_cflags = $(WARNING_CFLAGS) $(HARDENING_CFLAGS) -fPIE
+
+zipfuse_sources = \
+	%D%/zip-files.c %D%/zip-files.h \
+	%D%/zip-tree.c %D%/zip-tree.h
+
+pkglibexec_PROGRAMS += programs/zipfuse
+programs_zipfuse_SOURCES = \
+	%D%/zipfuse-main.c \
+	%D%/zipfuse.c %D%/zipfuse.h \
+	$(zipfuse_sources) \
+	common/bytes.c common/error.c common/fd.c common/text.c \
+	composite-disk/byte-source.c composite-disk/zip-reader.c composite-disk/zip-sections.c \
+	composite-disk/zip-stream.c
+programs_zipfuse_CPPFLAGS = $(guest_cppflags)
+programs_zipfuse_CFLAGS = $(guest_dynamic_cflags) $(FUSE_CFLAGS)
+programs_zipfuse_LDFLAGS = $(HOST_LDFLAGS)
+programs_zipfuse_LDADD = $(FUSE_LIBS) $(ZLIB_LIBS)
+
 # Payloads for the demonstration and the tests.
 noinst_PROGRAMS += programs/payloads/greet programs/payloads/crash
 programs_payloads_greet_SOURCES = \
@@ -60,6 +81,7 @@ programs_payloads_crash_LDADD =
 # For the unit tests, with the flags of the host's programs.
 noinst_LIBRARIES += libguest.a
 libguest_a_SOURCES = $(guest_sources) $(guest_verify_sources)
+libguest_a_SOURCES = $(guest_sources) $(zipfuse_sources)
 
 # The guest image: kernel, initramfs, parameters. Not part of `all`, as it downloads the kernel
 # package unless GUEST_IMAGE_FLAGS names one.

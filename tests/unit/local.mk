@@ -48,7 +48,9 @@ guest_unit_tests = \
 	%D%/test-payload \
 	%D%/test-payload-image \
 	%D%/test-payload-partition \
-	%D%/test-ready-socket
+	%D%/test-ready-socket \
+	%D%/test-zip-files \
+	%D%/test-zip-tree
 
 guest_unit_libs = libguest.a libprotocol.a libcommon.a $(JSON_LIBS) $(CMOCKA_LIBS)
 guest_verify_unit_libs = libguest.a libprotocol.a libcomposite-disk.a libcommon.a \
@@ -66,6 +68,10 @@ tests_unit_test_payload_image_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_partition_LDADD = $(guest_unit_libs)
 tests_unit_test_ready_socket_SOURCES = %D%/test-ready-socket.c guest/payload-api.c
 tests_unit_test_ready_socket_LDADD = $(guest_unit_libs)
+tests_unit_test_zip_files_SOURCES = %D%/test-zip-files.c $(made_zip_sources)
+tests_unit_test_zip_files_LDADD = libguest.a $(composite_disk_unit_libs)
+tests_unit_test_zip_tree_SOURCES = %D%/test-zip-tree.c $(made_zip_sources)
+tests_unit_test_zip_tree_LDADD = libguest.a $(composite_disk_unit_libs)
 
 # The command line client.
 vmctl_unit_tests = \
