@@ -84,6 +84,8 @@ static const char *const error_code_names[GUEST_ERROR_CODE_MAX] = {
     [GUEST_ERROR_PAYLOAD_VERIFICATION_FAILED] = "payload-verification-failed",
     [GUEST_ERROR_PAYLOAD_CHANGED] = "payload-changed",
     [GUEST_ERROR_PAYLOAD_INVALID_CONFIG] = "payload-invalid-config",
+    [GUEST_ERROR_FIRMWARE_PUBLIC_KEY_MISMATCH] = "firmware-public-key-mismatch",
+    [GUEST_ERROR_FIRMWARE_INSTANCE_IMAGE_CHANGED] = "firmware-instance-image-changed",
 };
 
 /* GUEST_COMMAND_NONE is the absence of the key. */
