@@ -90,5 +90,11 @@ int instance_image_write(int fd,
 /* True where what should be zeros in the record's header is not. */
 bool instance_record_has_unknown_bytes(const InstanceRecord *record);
 
+/* Of AVF's records, microdroid_manager's and pvmfw's; and of ours, in which a guest keeps what its
+ * payload wants to be protected against being put back. */
+extern const uint8_t instance_uuid_manager[GUID_SIZE];
+extern const uint8_t instance_uuid_pvmfw[GUID_SIZE];
+extern const uint8_t instance_uuid_payload[GUID_SIZE];
+
 /* Whose record that is, NULL when it is not known. */
 const char *instance_record_get_owner(const uint8_t uuid[static GUID_SIZE]);

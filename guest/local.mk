@@ -30,6 +30,34 @@ guest_verify_shared_sources = \
 	composite-disk/idsig.c \
 	composite-disk/merkle-tree.c
 
+# Who an instance is, and its secrets.
+guest_identity_sources = \
+	%D%/boot-handover.c %D%/boot-handover.h \
+	%D%/boot-record.c %D%/boot-record.h \
+	%D%/cbor.c %D%/cbor.h \
+	%D%/crypto.c %D%/crypto.h \
+	%D%/dice.c %D%/dice.h \
+	%D%/instance-data.c %D%/instance-data.h \
+	%D%/instance-store.c %D%/instance-store.h \
+	%D%/verified-boot.c %D%/verified-boot.h
+
+pkglibexec_PROGRAMS += programs/first-stage
+programs_first_stage_SOURCES = \
+	%D%/first-stage-main.c \
+	%D%/first-stage.c %D%/first-stage.h \
+	%D%/boot-handover.c %D%/boot-record.c %D%/crypto.c %D%/deadline.c %D%/device-mapper.c \
+	%D%/dice.c %D%/guest-link.c %D%/instance-store.c %D%/modules.c %D%/mounts.c \
+	%D%/payload-partition.c %D%/verified-boot.c \
+	$(protocol_guest_sources) \
+	common/bytes.c common/error.c common/fd.c common/json-keys.c common/random.c common/text.c \
+	composite-disk/avb-descriptor.c composite-disk/avb-footer.c composite-disk/byte-source.c \
+	composite-disk/guid.c composite-disk/instance-image.c composite-disk/vbmeta-header.c \
+	composite-disk/vbmeta.c
+programs_first_stage_CPPFLAGS = $(guest_cppflags)
+programs_first_stage_CFLAGS = $(guest_cflags)
+programs_first_stage_LDFLAGS = $(guest_ldflags)
+programs_first_stage_LDADD = $(JSON_LIBS) $(MBEDTLS_LIBS)
+
 pkglibexec_PROGRAMS += programs/guest-manager
 programs_guest_manager_SOURCES = \
 	%D%/main.c \
@@ -80,8 +108,8 @@ programs_payloads_crash_LDADD =
 
 # For the unit tests, with the flags of the host's programs.
 noinst_LIBRARIES += libguest.a
-libguest_a_SOURCES = $(guest_sources) $(guest_verify_sources)
-libguest_a_SOURCES = $(guest_sources) $(zipfuse_sources)
+libguest_a_SOURCES = $(guest_sources) $(guest_verify_sources) $(guest_identity_sources) \
+	$(zipfuse_sources)
 
 # The guest image: kernel, initramfs, parameters. Not part of `all`, as it downloads the kernel
 # package unless GUEST_IMAGE_FLAGS names one.

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The first program of a microguest, PID 1 of its initramfs, in the role of AVF's pvmfw and boot
+ * loader: verifies what the system is made of, says who the instance is, derives the secrets of the
+ * next stage, and executes guest-manager from the verified root. Any failure is reported to the
+ * host with its reason, before the machine is powered off. */
+#pragma once
+
+/* Returns only when the boot has failed, and that was reported. */
+void first_stage_run(void);
