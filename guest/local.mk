@@ -15,7 +15,9 @@ guest_sources = \
 	%D%/output-stream.c %D%/output-stream.h \
 	%D%/payload.c %D%/payload.h \
 	%D%/payload-image.c %D%/payload-image.h \
+	%D%/payload-message.c %D%/payload-message.h \
 	%D%/payload-partition.c %D%/payload-partition.h \
+	%D%/payload-service.c %D%/payload-service.h \
 	%D%/ready-socket.c %D%/ready-socket.h
 
 # What verifies a payload and makes devices of it, with the formats that it reads.
@@ -64,7 +66,7 @@ programs_guest_manager_SOURCES = \
 	%D%/guest-manager.c %D%/guest-manager.h \
 	$(guest_sources) \
 	$(protocol_guest_sources) \
-	common/error.c common/fd.c common/json-keys.c common/text.c
+	common/bytes.c common/error.c common/fd.c common/json-keys.c common/text.c
 programs_guest_manager_CPPFLAGS = $(guest_cppflags)
 programs_guest_manager_CFLAGS = $(guest_cflags)
 programs_guest_manager_LDFLAGS = $(guest_ldflags)
@@ -90,16 +92,38 @@ programs_zipfuse_CPPFLAGS = $(guest_cppflags)
 programs_zipfuse_CFLAGS = $(guest_dynamic_cflags) $(FUSE_CFLAGS)
 programs_zipfuse_LDFLAGS = $(HOST_LDFLAGS)
 programs_zipfuse_LDADD = $(FUSE_LIBS) $(ZLIB_LIBS)
+# libvmpayload, which payloads link: a shared library in the guest, which runs with nothing but
+# glibc, and a static one for static payloads. Neither is sanitized, as no payload is.
+payload_library_sources = \
+	%D%/payload-library/vm-payload.c \
+	%D%/payload-message.c %D%/payload-message.h \
+	common/bytes.c common/bytes.h
+payload_cppflags = $(guest_cppflags) -I$(top_srcdir)/%D%/payload-library
+guest_shared_cflags = $(WARNING_CFLAGS) $(HARDENING_CFLAGS)
+guest_shared_ldflags = -Wl,-z,relro,-z,now,-z,noexecstack
+
+lib_LTLIBRARIES += libvmpayload.la
+libvmpayload_la_SOURCES = $(payload_library_sources)
+libvmpayload_la_CPPFLAGS = $(guest_cppflags)
+libvmpayload_la_CFLAGS = $(guest_shared_cflags)
+libvmpayload_la_LDFLAGS = -shared -version-info 0:0:0 -no-undefined $(guest_shared_ldflags) \
+	-Wl,--version-script=$(srcdir)/%D%/payload-library/vm-payload.map
+EXTRA_libvmpayload_la_DEPENDENCIES = $(srcdir)/%D%/payload-library/vm-payload.map
+lib_LIBRARIES += libvmpayload.a
+libvmpayload_a_SOURCES = $(payload_library_sources)
+libvmpayload_a_CPPFLAGS = $(guest_cppflags)
+libvmpayload_a_CFLAGS = $(guest_shared_cflags) -fPIE
+EXTRA_DIST += %D%/payload-library/vm-payload.map
+include_HEADERS += %D%/payload-library/vm_main.h %D%/payload-library/vm_payload.h
+pkgconfig_DATA += %D%/payload-library/vm-payload.pc
 
 # Payloads for the demonstration and the tests.
 noinst_PROGRAMS += programs/payloads/greet programs/payloads/crash
-programs_payloads_greet_SOURCES = \
-	examples/payloads/greet.c \
-	%D%/payload-api.c %D%/payload-api.h
-programs_payloads_greet_CPPFLAGS = $(guest_cppflags)
+programs_payloads_greet_SOURCES = examples/payloads/greet.c
+programs_payloads_greet_CPPFLAGS = $(payload_cppflags)
 programs_payloads_greet_CFLAGS = $(guest_cflags)
 programs_payloads_greet_LDFLAGS = $(guest_ldflags)
-programs_payloads_greet_LDADD =
+programs_payloads_greet_LDADD = libvmpayload.a
 programs_payloads_crash_SOURCES = examples/payloads/crash.c
 programs_payloads_crash_CPPFLAGS = $(guest_cppflags)
 programs_payloads_crash_CFLAGS = $(guest_cflags)

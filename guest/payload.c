@@ -15,6 +15,7 @@
 #include <linux/capability.h>
 
 #include "common/fd.h"
+#include "guest/payload-message.h"
 
 /* Leaves no way back to a privilege: neither through the bounding set nor through a set-uid file,
  * nor by an inherited or ambient capability. */

@@ -11,9 +11,6 @@
 /* The user and group of the payload, AVF's MICRODROID_PAYLOAD_UID. */
 #define PAYLOAD_UID 6000
 
-/* Names the ready socket in the payload's environment. */
-#define PAYLOAD_READY_SOCKET_VARIABLE "VIRTUALIZATIOND_READY_SOCKET"
-
 typedef struct PayloadOptions {
     const char *path;
     const char *directory;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <sys/utsname.h>
 
-#include "guest/payload-api.h"
+#include <vm_payload.h>
 
 int main(void)
 {

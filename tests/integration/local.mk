@@ -61,11 +61,11 @@ programs_hash_tree_LDADD = $(composite_disk_libs)
 
 # The payload of the tests, static like every guest program.
 EXTRA_PROGRAMS += programs/payloads/probe
-programs_payloads_probe_SOURCES = tests/payloads/probe.c guest/payload-api.c guest/payload-api.h
-programs_payloads_probe_CPPFLAGS = $(guest_cppflags)
+programs_payloads_probe_SOURCES = tests/payloads/probe.c
+programs_payloads_probe_CPPFLAGS = $(payload_cppflags)
 programs_payloads_probe_CFLAGS = $(guest_cflags)
 programs_payloads_probe_LDFLAGS = $(guest_ldflags)
-programs_payloads_probe_LDADD =
+programs_payloads_probe_LDADD = libvmpayload.a
 
 # Makes devices of partitions with the guest's modules.
 EXTRA_PROGRAMS += programs/payloads/devices

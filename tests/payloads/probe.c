@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "guest/payload-api.h"
+#include <vm_payload.h>
 
 #define INTERFACE "org.virtualizationd1.VirtualMachineService"
 

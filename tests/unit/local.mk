@@ -47,11 +47,16 @@ guest_unit_tests = \
 	%D%/test-output-stream \
 	%D%/test-payload \
 	%D%/test-payload-image \
+	%D%/test-payload-message \
 	%D%/test-payload-partition \
 	%D%/test-ready-socket \
 	%D%/test-zip-files \
 	%D%/test-zip-tree
+	%D%/test-payload-service \
+	%D%/test-ready-socket
 
+# The client's library, built as a test is.
+payload_client_sources = guest/payload-library/vm-payload.c
 guest_unit_libs = libguest.a libprotocol.a libcommon.a $(JSON_LIBS) $(CMOCKA_LIBS)
 guest_verify_unit_libs = libguest.a libprotocol.a libcomposite-disk.a libcommon.a \
 	$(MBEDTLS_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
@@ -66,7 +71,10 @@ tests_unit_test_output_stream_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_image_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_partition_LDADD = $(guest_unit_libs)
-tests_unit_test_ready_socket_SOURCES = %D%/test-ready-socket.c guest/payload-api.c
+tests_unit_test_payload_message_LDADD = $(guest_unit_libs)
+tests_unit_test_payload_service_SOURCES = %D%/test-payload-service.c $(payload_client_sources)
+tests_unit_test_payload_service_LDADD = $(guest_unit_libs)
+tests_unit_test_ready_socket_SOURCES = %D%/test-ready-socket.c $(payload_client_sources)
 tests_unit_test_ready_socket_LDADD = $(guest_unit_libs)
 tests_unit_test_zip_files_SOURCES = %D%/test-zip-files.c $(made_zip_sources)
 tests_unit_test_zip_files_LDADD = libguest.a $(composite_disk_unit_libs)

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/fd.h"
-#include "guest/payload-api.h"
+#include "guest/payload-library/vm_payload.h"
 #include "tests/helpers/test.h"
 
 #define TEXT(literal) literal, sizeof(literal) - 1
