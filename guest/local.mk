@@ -117,7 +117,19 @@ EXTRA_DIST += %D%/payload-library/vm-payload.map
 include_HEADERS += %D%/payload-library/vm_main.h %D%/payload-library/vm_payload.h
 pkgconfig_DATA += %D%/payload-library/vm-payload.pc
 
-# Payloads for the demonstration and the tests.
+# Dynamic, as the libraries are that it loads.
+pkglibexec_PROGRAMS += programs/payload-launcher
+programs_payload_launcher_SOURCES = %D%/payload-launcher.c
+programs_payload_launcher_CPPFLAGS = $(guest_cppflags)
+programs_payload_launcher_CFLAGS = $(guest_shared_cflags) -fPIE
+programs_payload_launcher_LDFLAGS = -pie $(guest_shared_ldflags)
+programs_payload_launcher_LDADD =
+
+# Payloads for the demonstration and the tests. One that is a shared library is no libtool library:
+# nobody links it, and it goes into an archive as it is.
+payload_so_cflags = $(guest_shared_cflags) -fPIC
+payload_so_link = $(CC) $(payload_so_cflags) $(CFLAGS) -shared $(guest_shared_ldflags) $(LDFLAGS) -o $@
+
 noinst_PROGRAMS += programs/payloads/greet programs/payloads/crash
 programs_payloads_greet_SOURCES = examples/payloads/greet.c
 programs_payloads_greet_CPPFLAGS = $(payload_cppflags)

@@ -47,6 +47,7 @@ guest_unit_tests = \
 	%D%/test-output-stream \
 	%D%/test-payload \
 	%D%/test-payload-image \
+	%D%/test-payload-launcher \
 	%D%/test-payload-message \
 	%D%/test-payload-partition \
 	%D%/test-ready-socket \
@@ -71,6 +72,15 @@ tests_unit_test_output_stream_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_image_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_partition_LDADD = $(guest_unit_libs)
+tests_unit_test_payload_launcher_LDADD = $(guest_unit_libs)
+EXTRA_tests_unit_test_payload_launcher_DEPENDENCIES = programs/payload-launcher \
+	programs/payloads/libexit-code.so
+noinst_PROGRAMS += programs/payloads/libexit-code.so
+programs_payloads_libexit_code_so_SOURCES = tests/payloads/exit-code.c
+programs_payloads_libexit_code_so_CPPFLAGS = $(payload_cppflags)
+programs_payloads_libexit_code_so_CFLAGS = $(payload_so_cflags)
+programs_payloads_libexit_code_so_LINK = $(payload_so_link)
+programs_payloads_libexit_code_so_LDADD =
 tests_unit_test_payload_message_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_service_SOURCES = %D%/test-payload-service.c $(payload_client_sources)
 tests_unit_test_payload_service_LDADD = $(guest_unit_libs)
