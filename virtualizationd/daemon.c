@@ -241,6 +241,30 @@ static void find_group(Daemon *daemon)
         log_info("there is no group '%s' (Group=)", daemon->settings.group);
 }
 
+static int ensure_launcher(Daemon *daemon, const struct passwd *user, Error *error)
+{
+    const DaemonOptions *options = daemon->options;
+    _cleanup_free_ char *state_dir = NULL;
+    size_t length = strlen(options->state_dir);
+
+    /* Beside the daemon's own, never in it: that may be its user's to change. */
+    while (length > 1 && options->state_dir[length - 1] == '/')
+        length--;
+    if (asprintf(&state_dir, "%.*s%s", (int)length, options->state_dir,
+                 options->user ? "" : "-launcher") < 0) {
+        state_dir = NULL;
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    }
+    const LauncherOptions launcher = {
+        .directory = daemon->launcher_dir,
+        .cache_dir = options->cache_dir,
+        .state_dir = state_dir,
+        .user = user ? user->pw_uid : geteuid(),
+        .as_user = options->user,
+    };
+    return launcher_ensure(&launcher, &daemon->presence, error);
+}
+
 /* Everything that needs root, if we are, and the way out of it. */
 static int prepare_as_root(Daemon *daemon, SeccompPolicy **ret_policy, Error *error)
 {
@@ -259,9 +283,7 @@ static int prepare_as_root(Daemon *daemon, SeccompPolicy **ret_policy, Error *er
     int r = make_directories(daemon, user, error);
     if (r < 0)
         return r;
-    r = launcher_ensure(daemon->launcher_dir, daemon->options->cache_dir,
-                        user ? user->pw_uid : geteuid(), daemon->options->user, &daemon->presence,
-                        error);
+    r = ensure_launcher(daemon, user, error);
     if (r < 0)
         return r;
     r = load_policy(daemon, ret_policy, error);

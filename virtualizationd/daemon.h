@@ -24,7 +24,8 @@ typedef struct DaemonOptions {
     const char *bus;         /* "system", "session" or an address */
     const char *runtime_dir; /* absolute */
     const char *cache_dir;   /* absolute; the launcher's */
-    const char *state_dir;   /* absolute; what outlives the machine's run */
+    const char *state_dir;   /* absolute; what outlives the machine's run; root's launchers
+                              * have one of that name with "-launcher" */
     const char *os_dirs[OS_DIRS_MAX + 1];
     SettingsPlaces settings;
     bool user; /* a user's own daemon: launchers have the user's rights, too */

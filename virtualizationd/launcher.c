@@ -39,26 +39,30 @@ static int connect_to(const char *directory, const char *name, int *ret_fd)
     return 0;
 }
 
-static int spawn_listener(
-    const char *path, const char *directory, const char *cache_dir, uid_t user, int ready_fd)
+static int spawn_listener(const char *path, const LauncherOptions *options, int ready_fd)
 {
-    _cleanup_free_ char *listen_option = NULL, *user_option = NULL, *cache_option = NULL;
+    _cleanup_free_ char *listen_option = NULL, *user_option = NULL, *cache_option = NULL,
+                        *state_option = NULL;
     pid_t pid;
 
-    if (asprintf(&listen_option, "--listen=%s", directory) < 0) {
+    if (asprintf(&listen_option, "--listen=%s", options->directory) < 0) {
         listen_option = NULL;
         return -ENOMEM;
     }
-    if (asprintf(&user_option, "--user=%u", user) < 0) {
+    if (asprintf(&user_option, "--user=%u", options->user) < 0) {
         user_option = NULL;
         return -ENOMEM;
     }
-    if (asprintf(&cache_option, "--cache-dir=%s", cache_dir) < 0) {
+    if (asprintf(&cache_option, "--cache-dir=%s", options->cache_dir) < 0) {
         cache_option = NULL;
         return -ENOMEM;
     }
+    if (asprintf(&state_option, "--state-dir=%s", options->state_dir) < 0) {
+        state_option = NULL;
+        return -ENOMEM;
+    }
     char *const arguments[] = {
-        (char[]){ "vmm-launcher" }, listen_option, user_option, cache_option,
+        (char[]){ "vmm-launcher" }, listen_option, user_option, cache_option, state_option,
         (char[]){ "--ready-fd=3" }, NULL
     };
 
@@ -66,7 +70,7 @@ static int spawn_listener(
 }
 
 /* Starts a listener and waits until it takes connections. */
-static int start_listener(const char *directory, const char *cache_dir, uid_t user, Error *error)
+static int start_listener(const LauncherOptions *options, Error *error)
 {
     _cleanup_free_ char *path = NULL;
     int ends[2];
@@ -80,7 +84,7 @@ static int start_listener(const char *directory, const char *cache_dir, uid_t us
     _cleanup_close_ int read_end = ends[0];
     _cleanup_close_ int write_end = ends[1];
 
-    r = spawn_listener(path, directory, cache_dir, user, write_end);
+    r = spawn_listener(path, options, write_end);
     if (r < 0)
         return error_set_errno(error, ERROR_UNAVAILABLE, r, "cannot start %s", path);
     write_end = fd_close(write_end);
@@ -90,27 +94,23 @@ static int start_listener(const char *directory, const char *cache_dir, uid_t us
     return 0;
 }
 
-int launcher_ensure(const char *directory,
-                    const char *cache_dir,
-                    uid_t user,
-                    bool as_user,
-                    int *ret_presence,
-                    Error *error)
+int launcher_ensure(const LauncherOptions *options, int *ret_presence, Error *error)
 {
-    int r = connect_to(directory, PRESENCE, ret_presence);
+    int r = connect_to(options->directory, PRESENCE, ret_presence);
     if (r >= 0)
         return 0;
-    if (geteuid() != 0 && !as_user)
+    if (geteuid() != 0 && !options->as_user)
         return error_set_errno(error, ERROR_UNAVAILABLE, r,
                                "no launcher serves %s, and only root can start one; a user's own "
                                "daemon is started with --user",
-                               directory);
-    r = start_listener(directory, cache_dir, user, error);
+                               options->directory);
+    r = start_listener(options, error);
     if (r < 0)
         return r;
-    r = connect_to(directory, PRESENCE, ret_presence);
+    r = connect_to(options->directory, PRESENCE, ret_presence);
     if (r < 0)
-        return error_set_errno(error, ERROR_UNAVAILABLE, r, "no launcher serves %s", directory);
+        return error_set_errno(error, ERROR_UNAVAILABLE, r, "no launcher serves %s",
+                               options->directory);
     return 0;
 }
 

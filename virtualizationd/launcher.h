@@ -7,16 +7,18 @@
 
 #include "common/error.h"
 
-/* Makes sure that a listener serves @directory for @user, with @cache_dir for the files that VMs
- * run from if it is to be started: connects to one, or starts one, for which
- * the caller is root or says @as_user. @ret_presence tells the listener, as long as it is open,
- * that a daemon is there. Blocks: for the time before the loop runs. */
-int launcher_ensure(const char *directory,
-                    const char *cache_dir,
-                    uid_t user,
-                    bool as_user,
-                    int *ret_presence,
-                    Error *error);
+typedef struct LauncherOptions {
+    const char *directory; /* of the listener's sockets */
+    const char *cache_dir; /* for the files that VMs run from */
+    const char *state_dir; /* for the host secret, which is none of the daemon's business */
+    uid_t user;            /* who may connect */
+    bool as_user;          /* a listener that is started has the caller's rights, root or not */
+} LauncherOptions;
+
+/* Makes sure that a listener serves the directory: connects to one, or starts one, for which the
+ * caller is root or says as_user. @ret_presence tells the listener, as long as it is open, that a
+ * daemon is there. Blocks: for the time before the loop runs. */
+int launcher_ensure(const LauncherOptions *options, int *ret_presence, Error *error);
 
 /* A connection to a new launcher. Does not block. */
 int launcher_connect(const char *directory, int *ret_connection, Error *error);

@@ -35,7 +35,8 @@ static void print_help(void)
          "      --cache-dir=DIR    for the files that VMs run from (default: " DEFAULT_CACHE_DIR
          ")\n"
          "      --state-dir=DIR    for what outlives a run of the machine\n"
-         "                         (default: " DEFAULT_STATE_DIR ")\n"
+         "                         (default: " DEFAULT_STATE_DIR "); root's launchers\n"
+         "                         keep the host secret in DIR-launcher\n"
          "      --os-dir=DIR       guests' systems, instead of those that are installed\n"
          "      --config=FILE      and FILE.d/*.conf instead of the files that\n"
          "                         virtualizationd.conf(5) names\n"

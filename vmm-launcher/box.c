@@ -126,19 +126,56 @@ static int bind_file(Box *box, const char *name, int fd, uint64_t attributes)
     return 0;
 }
 
-int box_add_file(Box *box, const char *name, int fd, uint64_t size_max, Error *error)
+static int make_place(const Box *box, const char *name, int *ret_file, Error *error)
 {
     _cleanup_close_ int file =
         openat(box->files, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
     if (file < 0 || fchmod(file, 0444) < 0)
         return error_set_errno(error, ERROR_START_FAILED, errno, "cannot make a place for the %s",
                                name);
-    if (is_roots_own(fd) && bind_file(box, name, fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV) >= 0)
-        return 0;
+    *ret_file = take_fd(&file);
+    return 0;
+}
+
+static int take_over(const char *name, int fd, uint64_t size_max, int file, Error *error)
+{
     int r = fd_copy_all(fd, size_max, file);
+
     if (r < 0)
         return error_set_errno(error, ERROR_INVALID_FILE, r, "cannot take over the %s", name);
     return 0;
+}
+
+int box_add_file(Box *box, const char *name, int fd, uint64_t size_max, Error *error)
+{
+    _cleanup_close_ int file = -EBADF;
+
+    int r = make_place(box, name, &file, error);
+    if (r < 0)
+        return r;
+    if (is_roots_own(fd) && bind_file(box, name, fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV) >= 0)
+        return 0;
+    return take_over(name, fd, size_max, file, error);
+}
+
+int box_add_file_with_head(Box *box,
+                           const char *name,
+                           const void *head,
+                           size_t head_size,
+                           int fd,
+                           uint64_t size_max,
+                           Error *error)
+{
+    _cleanup_close_ int file = -EBADF;
+
+    int r = make_place(box, name, &file, error);
+    if (r < 0)
+        return r;
+    r = fd_write_all(file, head, head_size);
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r, "cannot write the %s", name);
+    return take_over(name, fd, size_max, file, error);
 }
 
 /* A user namespace has no device of its own: the host's is mounted, whose owner and mode decide. */

@@ -62,6 +62,16 @@ int box_prepare_empty(Box *box, const TemplateOptions *options, Error *error);
  * root can write it, or else a copy that nobody can change, of at most @size_max bytes. */
 int box_add_file(Box *box, const char *name, int fd, uint64_t size_max, Error *error);
 
+/* Puts a file at /vm/@name that has @head, and behind it a copy of the file behind @fd, of at most
+ * @size_max bytes. It is in memory only, where nobody outside the box sees it. */
+int box_add_file_with_head(Box *box,
+                           const char *name,
+                           const void *head,
+                           size_t head_size,
+                           int fd,
+                           uint64_t size_max,
+                           Error *error);
+
 /* Puts the character device @path at /vm/@name: for @uid alone; or as it is, where the launcher is
  * not root. */
 int box_add_device(Box *box, const char *name, const char *path, uid_t uid, Error *error);

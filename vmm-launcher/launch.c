@@ -31,6 +31,7 @@
 #include "vmm-launcher/box.h"
 #include "vmm-launcher/disk-handover.h"
 #include "vmm-launcher/image-lock.h"
+#include "vmm-launcher/instance-secret.h"
 #include "vmm-launcher/launch-request.h"
 #include "vmm-launcher/layer.h"
 #include "vmm-launcher/output.h"
@@ -180,6 +181,33 @@ static int lock_images(Launch *launch, Error *error)
     return 0;
 }
 
+/* Before the initrd comes the archive with the secret of the guest's instance. What the launcher
+ * knew of it is gone before another process is made of its memory, let alone the supervisor. */
+static int add_initrd(Launch *launch, Error *error)
+{
+    const LaunchSpec *spec = &launch->request.spec;
+    int fd = launch->request.fds[spec->initrd];
+    uint8_t archive[INSTANCE_ARCHIVE_SIZE];
+    HostSecret host_secret;
+
+    if (!spec->has_instance)
+        return box_add_file(&launch->box, "initrd", fd, spec->memory_bytes, error);
+
+    int r = host_secret_read(&launch->options->host_secret, &host_secret, error);
+    if (r >= 0) {
+        r = instance_secret_make_archive(host_secret.bytes, host_secret.size, spec->instance_id,
+                                         archive);
+        if (r < 0)
+            r = error_set_errno(error, ERROR_START_FAILED, r, "cannot derive an instance's secret");
+    }
+    host_secret_wipe(&host_secret);
+    if (r >= 0)
+        r = box_add_file_with_head(&launch->box, "initrd", archive, sizeof(archive), fd,
+                                   spec->memory_bytes, error);
+    explicit_bzero(archive, sizeof(archive));
+    return r;
+}
+
 /* The VMM opens them by path, and QEMU can do no other. */
 static int add_boot_files(Launch *launch, Error *error)
 {
@@ -190,10 +218,9 @@ static int add_boot_files(Launch *launch, Error *error)
         const char **path;
     } files[] = {
         { spec->kernel, "kernel", &launch->kernel },
-        { spec->initrd, "initrd", &launch->initrd },
         { spec->bootloader, "bootloader", &launch->bootloader },
     };
-    static const char *const paths[] = { TEMPLATE_VM_FILES "/kernel", TEMPLATE_VM_FILES "/initrd",
+    static const char *const paths[] = { TEMPLATE_VM_FILES "/kernel",
                                          TEMPLATE_VM_FILES "/bootloader" };
 
     for (size_t i = 0; i < ELEMENTS_OF(files); i++) {
@@ -206,7 +233,10 @@ static int add_boot_files(Launch *launch, Error *error)
             return r;
         *files[i].path = paths[i];
     }
-    return 0;
+    if (spec->initrd == LAUNCH_SPEC_NO_FD)
+        return 0;
+    launch->initrd = TEMPLATE_VM_FILES "/initrd";
+    return add_initrd(launch, error);
 }
 
 /* Everything of the box that root prepares. */

@@ -3,10 +3,12 @@
  * runs with privilege while VMs are there. */
 #pragma once
 
+#include "vmm-launcher/host-secret.h"
 #include "vmm-launcher/template-root.h"
 
 typedef struct LaunchOptions {
     TemplateOptions template;
+    HostSecretOptions host_secret;
     const char *cgroup_name; /* of one to make; NULL when the service manager has, or nobody */
 } LaunchOptions;
 

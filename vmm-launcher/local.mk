@@ -1,6 +1,7 @@
 # The launcher: listener, launch, stub, supervisor, VMM back ends.
 noinst_LIBRARIES += liblauncher.a
 liblauncher_a_SOURCES = \
+	%D%/boot-archive.c %D%/boot-archive.h \
 	%D%/box.c %D%/box.h \
 	%D%/broker.c %D%/broker.h \
 	%D%/death.c %D%/death.h \
@@ -9,7 +10,9 @@ liblauncher_a_SOURCES = \
 	%D%/guest-link.c %D%/guest-link.h \
 	%D%/daemon-link.c %D%/daemon-link.h \
 	%D%/disk-handover.c %D%/disk-handover.h \
+	%D%/host-secret.c %D%/host-secret.h \
 	%D%/image-lock.c %D%/image-lock.h \
+	%D%/instance-secret.c %D%/instance-secret.h \
 	%D%/launch-request.c %D%/launch-request.h \
 	%D%/launch.c %D%/launch.h \
 	%D%/layer.h \
@@ -33,7 +36,8 @@ liblauncher_a_SOURCES = \
 
 pkglibexec_PROGRAMS += programs/vmm-launcher
 programs_vmm_launcher_SOURCES = %D%/main.c
-programs_vmm_launcher_LDADD = liblauncher.a libprotocol.a libcomposite-disk.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS)
+programs_vmm_launcher_LDADD = liblauncher.a libprotocol.a libcomposite-disk.a libcommon.a \
+	$(SYSTEMD_LIBS) $(JSON_LIBS) $(MBEDTLS_LIBS)
 
 # Jobs on image files: what they take in libraries is in no process of a VM.
 pkglibexec_PROGRAMS += programs/disk-worker
@@ -44,7 +48,8 @@ programs_disk_worker_LDADD = liblauncher.a libprotocol.a $(composite_disk_libs) 
 check_PROGRAMS += programs/vmm-launcher-for-tests
 programs_vmm_launcher_for_tests_SOURCES = %D%/main.c %D%/layer.c $(liblauncher_a_SOURCES)
 programs_vmm_launcher_for_tests_CPPFLAGS = $(AM_CPPFLAGS) -DLAUNCHER_FOR_TESTS
-programs_vmm_launcher_for_tests_LDADD = libprotocol.a libcomposite-disk.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS)
+programs_vmm_launcher_for_tests_LDADD = libprotocol.a libcomposite-disk.a libcommon.a \
+	$(SYSTEMD_LIBS) $(JSON_LIBS) $(MBEDTLS_LIBS)
 
 # Compiles seccomp policies, and alone has libseccomp: what runs VMs reads the finished programs.
 noinst_LIBRARIES += libseccomp-compile.a

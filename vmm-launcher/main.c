@@ -22,6 +22,7 @@
 
 #define DEFAULT_CACHE_DIR  "/var/cache/virtualizationd"
 #define DEFAULT_POLICY_DIR "/etc/virtualizationd/seccomp"
+#define DEFAULT_STATE_DIR  "/var/lib/virtualizationd-launcher"
 
 typedef struct Options {
     uint64_t connection_fd; /* 0: none */
@@ -35,25 +36,30 @@ typedef struct Options {
 
 static void print_help(void)
 {
-    puts("Usage: vmm-launcher [OPTION]... --connection-fd=N\n"
-         "       vmm-launcher [OPTION]... --await-fd=N\n"
-         "       vmm-launcher [OPTION]... --listen=DIRECTORY --user=UID [--ready-fd=N]\n"
-         "\n"
-         "Starts virtual machines for virtualizationd, which runs it; not for use by hand.\n"
-         "\n"
-         "      --connection-fd=N   serve one launch on this connected socket\n"
-         "      --await-fd=N        the same on a socket that comes in by N\n"
-         "      --listen=DIRECTORY  serve each connection to DIRECTORY/socket by a launcher\n"
-         "      --user=UID          who may connect\n"
-         "      --ready-fd=N        write a line to N once connections are taken\n"
-         "      --cache-dir=DIR     for the template root that VMs run from\n"
-         "                          (default: " DEFAULT_CACHE_DIR ")\n"
-         "      --policy-dir=DIR    the administrator's own seccomp policies\n"
-         "                          (default: " DEFAULT_POLICY_DIR ")\n"
-         "      --vmm-prefix=DIR    take the VMM from the packages unpacked in DIR\n"
-         "      --cgroup=NAME       make this cgroup for the VM: there is no service manager\n"
-         "  -h, --help              show this help\n"
-         "      --version           show the version");
+    puts(
+        "Usage: vmm-launcher [OPTION]... --connection-fd=N\n"
+        "       vmm-launcher [OPTION]... --await-fd=N\n"
+        "       vmm-launcher [OPTION]... --listen=DIRECTORY --user=UID [--ready-fd=N]\n"
+        "\n"
+        "Starts virtual machines for virtualizationd, which runs it; not for use by hand.\n"
+        "\n"
+        "      --connection-fd=N   serve one launch on this connected socket\n"
+        "      --await-fd=N        the same on a socket that comes in by N\n"
+        "      --listen=DIRECTORY  serve each connection to DIRECTORY/socket by a launcher\n"
+        "      --user=UID          who may connect\n"
+        "      --ready-fd=N        write a line to N once connections are taken\n"
+        "      --cache-dir=DIR     for the template root that VMs run from\n"
+        "                          (default: " DEFAULT_CACHE_DIR ")\n"
+        "      --state-dir=DIR     for the host secret, which is made there when it is missing\n"
+        "                          (default: " DEFAULT_STATE_DIR ")\n"
+        "      --host-secret=FILE  the host secret, 32 to 4096 bytes for the launcher's user alone;\n"
+        "                          a service manager's credential 'host-secret' comes before it\n"
+        "      --policy-dir=DIR    the administrator's own seccomp policies\n"
+        "                          (default: " DEFAULT_POLICY_DIR ")\n"
+        "      --vmm-prefix=DIR    take the VMM from the packages unpacked in DIR\n"
+        "      --cgroup=NAME       make this cgroup for the VM: there is no service manager\n"
+        "  -h, --help              show this help\n"
+        "      --version           show the version");
 }
 
 static int parse_number(const char *option, const char *text, uint64_t max, uint64_t *ret_value)
@@ -76,6 +82,8 @@ static int parse_options(int argc, char **argv, Options *options)
         USER,
         READY_FD,
         CACHE_DIR,
+        STATE_DIR,
+        HOST_SECRET,
         POLICY_DIR,
         VMM_PREFIX,
         CGROUP,
@@ -88,6 +96,8 @@ static int parse_options(int argc, char **argv, Options *options)
         { "user", required_argument, NULL, USER },
         { "ready-fd", required_argument, NULL, READY_FD },
         { "cache-dir", required_argument, NULL, CACHE_DIR },
+        { "state-dir", required_argument, NULL, STATE_DIR },
+        { "host-secret", required_argument, NULL, HOST_SECRET },
         { "policy-dir", required_argument, NULL, POLICY_DIR },
         { "vmm-prefix", required_argument, NULL, VMM_PREFIX },
         { "cgroup", required_argument, NULL, CGROUP },
@@ -116,6 +126,12 @@ static int parse_options(int argc, char **argv, Options *options)
             break;
         case CACHE_DIR:
             options->launch.template.cache_dir = optarg;
+            break;
+        case STATE_DIR:
+            options->launch.host_secret.state_dir = optarg;
+            break;
+        case HOST_SECRET:
+            options->launch.host_secret.file = optarg;
             break;
         case POLICY_DIR:
             options->launch.template.policy_dir = optarg;
@@ -187,7 +203,9 @@ int main(int argc, char **argv)
 
     Options options = { .launch.template = { .cache_dir = DEFAULT_CACHE_DIR,
                                              .policy_dir = DEFAULT_POLICY_DIR,
-                                             .vmm_prefix = "" } };
+                                             .vmm_prefix = "" },
+                        .launch.host_secret = { .credentials_dir = getenv("CREDENTIALS_DIRECTORY"),
+                                                .state_dir = DEFAULT_STATE_DIR } };
 
     fd_occupy_standard();
     log_set_max_level_from_environment();

@@ -147,6 +147,7 @@ class Host:
         with open(self.log_path, 'ab') as log:
             subprocess.Popen(
                 [f'{self.build}/programs/{self.launcher}', f'--cache-dir={self.cache_dir}',
+                 f'--state-dir={self.directory}/state-launcher',
                  *self.launcher_options, f'--listen={self.runtime_dir}/launcher',
                  f'--user={user}', f'--ready-fd={ready_write}'],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[ready_write],

@@ -131,8 +131,11 @@ daemon_unit_tests = \
 
 # The launcher's guest-link is another module than the guest's, and its test needs another name.
 launcher_unit_tests = \
+	%D%/test-boot-archive \
 	%D%/test-broker \
 	%D%/test-death \
+	%D%/test-host-secret \
+	%D%/test-instance-secret \
 	%D%/test-launcher-guest-link \
 	%D%/test-output \
 	%D%/test-qemu-command \
@@ -144,9 +147,12 @@ launcher_unit_tests = \
 	%D%/test-vmm-log
 
 launcher_unit_libs = liblauncher.a libprotocol.a libcomposite-disk.a libcommon.a $(SYSTEMD_LIBS) $(JSON_LIBS) \
-	$(CMOCKA_LIBS)
+	$(MBEDTLS_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_boot_archive_LDADD = $(launcher_unit_libs)
 tests_unit_test_broker_LDADD = $(launcher_unit_libs)
 tests_unit_test_death_LDADD = $(launcher_unit_libs)
+tests_unit_test_host_secret_LDADD = $(launcher_unit_libs)
+tests_unit_test_instance_secret_LDADD = $(launcher_unit_libs)
 tests_unit_test_launcher_guest_link_LDADD = $(launcher_unit_libs)
 tests_unit_test_output_LDADD = $(launcher_unit_libs)
 tests_unit_test_qemu_command_LDADD = $(launcher_unit_libs)
