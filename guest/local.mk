@@ -14,6 +14,8 @@ guest_sources = \
 	%D%/mounts.c %D%/mounts.h \
 	%D%/output-stream.c %D%/output-stream.h \
 	%D%/payload.c %D%/payload.h \
+	%D%/payload-cgroup.c %D%/payload-cgroup.h \
+	%D%/payload-filter.c %D%/payload-filter.h \
 	%D%/payload-image.c %D%/payload-image.h \
 	%D%/payload-message.c %D%/payload-message.h \
 	%D%/payload-partition.c %D%/payload-partition.h \

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,7 +16,12 @@
 #include <linux/capability.h>
 
 #include "common/fd.h"
+#include "guest/payload-cgroup.h"
+#include "guest/payload-filter.h"
 #include "guest/payload-message.h"
+
+#define ENVIRONMENT_MAX      4
+#define ENVIRONMENT_SIZE_MAX 512 /* of one variable */
 
 /* Leaves no way back to a privilege: neither through the bounding set nor through a set-uid file,
  * nor by an inherited or ambient capability. */
@@ -37,17 +43,64 @@ static int drop_privileges(void)
     return 0;
 }
 
+static int confine(void)
+{
+    const struct rlimit no_core = { .rlim_cur = 0, .rlim_max = 0 };
+
+    if (setrlimit(RLIMIT_CORE, &no_core) < 0)
+        return -errno;
+    int r = drop_privileges();
+    if (r < 0)
+        return r;
+    r = payload_filter_apply();
+    return r == -EOPNOTSUPP ? 0 : r; /* the kernel is the VM owner's */
+}
+
+/* The variables of a payload, each in a row of its own. */
+typedef struct Environment {
+    char texts[ENVIRONMENT_MAX][ENVIRONMENT_SIZE_MAX];
+    char *variables[ENVIRONMENT_MAX + 1];
+} Environment;
+
+static int make_environment(const PayloadOptions *options, Environment *ret_environment)
+{
+    const struct {
+        const char *name, *value;
+    } variables[ENVIRONMENT_MAX] = {
+        { "PATH", "/usr/local/bin:/usr/bin:/bin" },
+        { "HOME", "/" },
+        { PAYLOAD_READY_SOCKET_VARIABLE, options->ready_socket },
+        { "LD_LIBRARY_PATH", options->library_path },
+    };
+    size_t n = 0;
+
+    for (size_t i = 0; i < ENVIRONMENT_MAX; i++) {
+        if (!variables[i].value)
+            continue;
+        int length = snprintf(ret_environment->texts[n], ENVIRONMENT_SIZE_MAX, "%s=%s",
+                              variables[i].name, variables[i].value);
+        if (length >= ENVIRONMENT_SIZE_MAX)
+            return -ENAMETOOLONG;
+        ret_environment->variables[n] = ret_environment->texts[n];
+        n++;
+    }
+    ret_environment->variables[n] = NULL;
+    return 0;
+}
+
 /* The child's part. Returns only when something fails. */
 static int become_payload(const PayloadOptions *options, int output_fd)
 {
-    char ready_socket[256];
-    char *const arguments[] = { (char *)(uintptr_t)options->path, NULL };
-    char path[] = "PATH=/usr/local/bin:/usr/bin:/bin", home[] = "HOME=/";
-    char *const environment[] = { path, home, ready_socket, NULL };
+    const char *const only_path[] = { options->path, NULL };
+    const char *const *arguments = options->arguments ? options->arguments : only_path;
+    Environment environment;
     sigset_t no_signals;
 
-    (void)snprintf(ready_socket, sizeof(ready_socket), PAYLOAD_READY_SOCKET_VARIABLE "=%s",
-                   options->ready_socket);
+    int r = make_environment(options, &environment);
+    if (r >= 0 && options->cgroup)
+        r = payload_cgroup_join(options->cgroup);
+    if (r < 0)
+        return r;
     (void)sigemptyset(&no_signals);
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd < 0 || setsid() < 0 || sigprocmask(SIG_SETMASK, &no_signals, NULL) < 0 ||
@@ -55,11 +108,11 @@ static int become_payload(const PayloadOptions *options, int output_fd)
         dup2(output_fd, STDOUT_FILENO) < 0 || dup2(output_fd, STDERR_FILENO) < 0)
         return -errno;
     if (!options->privileged) {
-        int r = drop_privileges();
+        r = confine();
         if (r < 0)
             return r;
     }
-    (void)execve(options->path, arguments, environment);
+    (void)execve(options->path, (char *const *)(uintptr_t)arguments, environment.variables);
     return -errno;
 }
 

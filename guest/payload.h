@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs the payload as a process of its own without privileges, and says how it ended. */
+/* Runs the payload as a process of its own without privileges, and says how it ended.
+ *
+ * A payload has a user of its own, no capability and no way to one, the filter of
+ * guest/payload-filter.h, and no core file: RLIMIT_CORE is 0, which the kernel does not apply to a
+ * core that it pipes to a crash handler. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,8 +17,11 @@
 
 typedef struct PayloadOptions {
     const char *path;
+    const char *const *arguments; /* ends with NULL, the first is the name; NULL: just the path */
     const char *directory;
     const char *ready_socket;
+    const char *library_path; /* where libraries are looked for first, or NULL */
+    const char *cgroup;       /* a directory that payload-cgroup.h made, or NULL */
     bool privileged; /* run as root with every capability: the debug switch of guest-manager.h */
 } PayloadOptions;
 

@@ -46,6 +46,8 @@ guest_unit_tests = \
 	%D%/test-modules \
 	%D%/test-output-stream \
 	%D%/test-payload \
+	%D%/test-payload-cgroup \
+	%D%/test-payload-filter \
 	%D%/test-payload-image \
 	%D%/test-payload-launcher \
 	%D%/test-payload-message \
@@ -70,6 +72,8 @@ tests_unit_test_loop_device_LDADD = $(guest_unit_libs)
 tests_unit_test_modules_LDADD = $(guest_unit_libs)
 tests_unit_test_output_stream_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_LDADD = $(guest_unit_libs)
+tests_unit_test_payload_cgroup_LDADD = $(guest_unit_libs)
+tests_unit_test_payload_filter_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_image_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_partition_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_launcher_LDADD = $(guest_unit_libs)
