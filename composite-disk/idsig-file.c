@@ -332,6 +332,30 @@ static int verify_tree(const IdsigApk *apk,
     return 0;
 }
 
+int idsig_check_apk(const Idsig *idsig, const IdsigApk *apk, Error *error)
+{
+    int r = idsig_check_tree_size(idsig, apk->source.size, error);
+    if (r < 0)
+        return r;
+    if (!is_same(idsig->apk_digest, apk->digest))
+        return error_set(error, ERROR_IMAGE_INVALID,
+                         "the idsig is for another APK: its APK digest is not this one's");
+    if (!idsig_is_signed(idsig)) {
+        if (idsig->algorithm != apk->algorithm)
+            return error_set(error, ERROR_IMAGE_INVALID,
+                             "the idsig has signature algorithm 0x%" PRIx32 ", the APK 0x%" PRIx32,
+                             idsig->algorithm, apk->algorithm);
+        return 0;
+    }
+    r = idsig_signature_verify(idsig, apk->source.size, error);
+    if (r < 0)
+        return r;
+    if (!is_same(idsig->certificate, apk->certificate))
+        return error_set(error, ERROR_IMAGE_INVALID,
+                         "the idsig is signed by another than the APK's signer");
+    return 0;
+}
+
 int idsig_file_verify(const IdsigApk *apk,
                       const IdsigOptions *options,
                       const ByteSource *source,
@@ -344,26 +368,10 @@ int idsig_file_verify(const IdsigApk *apk,
     int r = check_apk(apk, error);
     if (r >= 0)
         r = idsig_file_read(source, header, &idsig, error);
-    if (r >= 0)
-        r = idsig_check_tree_size(&idsig, apk->source.size, error);
+    if (r >= 0) /* before the tree: that is the dearer of the two */
+        r = idsig_check_apk(&idsig, apk, error);
     if (r < 0)
         return r;
-    if (!is_same(idsig.apk_digest, apk->digest))
-        return error_set(error, ERROR_IMAGE_INVALID,
-                         "the idsig is for another APK: its APK digest is not this one's");
-    /* Before the tree: it is the dearer of the two. */
-    if (idsig_is_signed(&idsig)) {
-        r = idsig_signature_verify(&idsig, apk->source.size, error);
-        if (r < 0)
-            return r;
-        if (!is_same(idsig.certificate, apk->certificate))
-            return error_set(error, ERROR_IMAGE_INVALID,
-                             "the idsig is signed by another than the APK's signer");
-    } else if (idsig.algorithm != apk->algorithm) {
-        return error_set(error, ERROR_IMAGE_INVALID,
-                         "the idsig has signature algorithm 0x%" PRIx32 ", the APK 0x%" PRIx32,
-                         idsig.algorithm, apk->algorithm);
-    }
     r = verify_tree(apk, options, source, &idsig, error);
     if (r < 0)
         return r;

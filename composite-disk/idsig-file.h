@@ -52,6 +52,10 @@ int idsig_file_update(const IdsigApk *apk,
                       bool *ret_written,
                       Error *error);
 
+/* Checks what is before the tree: that it is for this APK, and its signature, when it has one, with
+ * that of the APK's signer. ERROR_IMAGE_INVALID says what is wrong. */
+int idsig_check_apk(const Idsig *idsig, const IdsigApk *apk, Error *error);
+
 /* What is right in a verified idsig. */
 typedef struct IdsigFacts {
     uint8_t root[MERKLE_HASH_SIZE];
@@ -60,8 +64,7 @@ typedef struct IdsigFacts {
     uint32_t algorithm;
 } IdsigFacts;
 
-/* Checks all of it: that it is for this APK, each byte of the tree and its root, and its signature,
- * when it has one, with that of the APK's signer. ERROR_IMAGE_INVALID says what is wrong. */
+/* Checks all of it: the same, each byte of the tree and its root. */
 int idsig_file_verify(const IdsigApk *apk,
                       const IdsigOptions *options,
                       const ByteSource *idsig,
