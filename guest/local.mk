@@ -26,7 +26,8 @@ guest_sources = \
 guest_verify_sources = \
 	%D%/apk-verity.c %D%/apk-verity.h \
 	%D%/device-mapper.c %D%/device-mapper.h \
-	%D%/loop-device.c %D%/loop-device.h
+	%D%/loop-device.c %D%/loop-device.h \
+	%D%/verdict.c %D%/verdict.h
 
 guest_verify_shared_sources = \
 	common/bytes.c common/error.c common/fd.c common/text.c \

@@ -19,6 +19,7 @@ fuzz_targets = \
 	%D%/fuzz-seccomp-policy \
 	%D%/fuzz-supervisor-message \
 	%D%/fuzz-vbmeta \
+	%D%/fuzz-verdict \
 	%D%/fuzz-vhost-user-message \
 	%D%/fuzz-vm-config \
 	%D%/fuzz-zip
@@ -52,6 +53,8 @@ tests_fuzz_fuzz_supervisor_message_LDADD = libprotocol.a libcommon.a $(JSON_LIBS
 tests_fuzz_fuzz_supervisor_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_vbmeta_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_vbmeta_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_verdict_LDADD = libguest.a libcommon.a $(fuzz_libs)
+tests_fuzz_fuzz_verdict_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_vhost_user_message_LDADD = libvhost-user.a libcommon.a $(fuzz_libs)
 tests_fuzz_fuzz_vhost_user_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_vm_config_LDADD = $(virtualizationd_libs) $(fuzz_libs)

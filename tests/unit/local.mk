@@ -57,6 +57,7 @@ guest_unit_tests = \
 	%D%/test-zip-tree
 	%D%/test-payload-service \
 	%D%/test-ready-socket
+	%D%/test-verdict
 
 # The client's library, built as a test is.
 payload_client_sources = guest/payload-library/vm-payload.c
@@ -94,6 +95,7 @@ tests_unit_test_zip_files_SOURCES = %D%/test-zip-files.c $(made_zip_sources)
 tests_unit_test_zip_files_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_zip_tree_SOURCES = %D%/test-zip-tree.c $(made_zip_sources)
 tests_unit_test_zip_tree_LDADD = libguest.a $(composite_disk_unit_libs)
+tests_unit_test_verdict_LDADD = $(guest_unit_libs)
 
 # The command line client.
 vmctl_unit_tests = \
