@@ -42,6 +42,8 @@ static int refuse(const char *name, size_t name_size, const char *reason, Error 
     char shown[4 * NAME_SHOWN + 1];
 
     text_escape(name, name_size < NAME_SHOWN ? name_size : NAME_SHOWN, shown, sizeof(shown));
+    for (char *at = shown; (at = strchr(at, '\n'));) /* a message is one line */
+        *at = '?';
     return error_set(error, ERROR_IMAGE_INVALID, "zip entry '%s': %s", shown, reason);
 }
 

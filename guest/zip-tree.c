@@ -11,6 +11,7 @@
 
 #define DEPTH_MAX       (ZIP_NAME_MAX / 2 + 1) /* of parts, "a/" each */
 #define EXECUTABLE_MARK "bin/"                 /* AVF's: zipfuse of microdroid */
+#define MODE_UNSET      0600 /* and no type: Python's zipfile, for contents without a mode */
 #define MODE_OWNER      0500
 #define MODE_KEPT       0555
 #define MODE_FILE       0440
@@ -194,12 +195,12 @@ uint64_t zip_tree_find_child(const ZipTree *tree, const ZipNode *directory, cons
 uint32_t zip_node_get_mode(const ZipNode *node)
 {
     uint32_t stored = node->entry ? node->entry->mode : 0;
+    bool is_set = stored != 0 && stored != MODE_UNSET;
     uint32_t mode = (stored & MODE_KEPT) | (stored & MODE_OWNER) >> 3;
 
     if (node->is_directory)
         return S_IFDIR | mode | MODE_DIRECTORY;
-    if (stored == 0 &&
-        strncmp(node->entry->name, EXECUTABLE_MARK, sizeof(EXECUTABLE_MARK) - 1) == 0)
+    if (!is_set && strncmp(node->entry->name, EXECUTABLE_MARK, sizeof(EXECUTABLE_MARK) - 1) == 0)
         return S_IFREG | MODE_EXECUTABLE;
     return S_IFREG | mode | MODE_FILE;
 }

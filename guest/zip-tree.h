@@ -47,7 +47,7 @@ const ZipNode *zip_tree_find(const ZipTree *tree, uint64_t inode);
 uint64_t zip_tree_find_child(const ZipTree *tree, const ZipNode *directory, const char *name);
 
 /* Type and permissions. They are the entry's where the zip has any, without those to write and
- * without set-id bits, and what its owner may, the group may too: that is whom the archive is for,
- * and 0600 only says that its packer never thought of modes. Otherwise, and at least, owner and
- * group may read files, execute those below bin/, and enter directories. */
+ * without set-id bits, and what its owner may, the group may too: that is whom the archive is for.
+ * At least, owner and group may read files and enter directories, and execute files below bin/ that
+ * come without a mode. */
 uint32_t zip_node_get_mode(const ZipNode *node);

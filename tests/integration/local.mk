@@ -36,7 +36,8 @@ integration_tests = \
 	%D%/test-user-mode.py \
 	%D%/test-vbmeta.py \
 	%D%/test-vmctl.py \
-	%D%/test-vsock.py
+	%D%/test-vsock.py \
+	%D%/test-zipfuse.py
 # What these are about, QEMU's versions and the packaged policies, is the same in a build with the
 # sanitizers.
 	%D%/test-vmctl.py

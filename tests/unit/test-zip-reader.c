@@ -361,6 +361,8 @@ static void names_are_escaped_and_cut_in_messages(void **state)
     (void)state;
     rename_entry(&zip, 0, "a\033b");
     assert_refused(&zip, "'a\\x1bb': a control character");
+    rename_entry(&zip, 0, "a\nb");
+    assert_refused(&zip, "'a?b': a control character"); /* in one line */
 }
 
 int main(void)

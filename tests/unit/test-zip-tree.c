@@ -156,6 +156,8 @@ static void modes_are_the_entrys_or_avfs(void **state)
         uint32_t mode;
     } cases[] = {
         { "bin/run", 0, S_IFREG | 0550 },
+        { "bin/run", 0600, S_IFREG | 0550 },
+        { "bin/run", S_IFREG | 0600, S_IFREG | 0440 },
         { "bin/run", S_IFREG | 0644, S_IFREG | 0444 },
         { "bin/run", S_IFREG | 06755, S_IFREG | 0555 },
         { "lib/x.so", 0, S_IFREG | 0440 },
