@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A zip from anybody: what its reader takes is sound, and its entries can be read or fail. */
+/* A zip from anybody: what its reader takes is sound, its entries can be read or fail, in pieces or
+ * at any place, and it makes a tree in which each of them is found. */
 #include <assert.h>
 #include <string.h>
 
 #include "composite-disk/zip-sections.h"
 #include "composite-disk/zip-stream.h"
+#include "guest/zip-files.h"
+#include "guest/zip-tree.h"
 #include "tests/fuzz/fuzz.h"
 
 #define PIECE_SIZE    1000
@@ -36,6 +39,44 @@ static void read_entry(const ZipReader *reader, const ZipEntry *entry)
     assert(all <= entry->size);
 }
 
+static void read_at(ZipFiles *files, const ZipEntry *entry)
+{
+    const uint64_t offsets[] = { entry->size / 2, 0, entry->size - 1, entry->size };
+    uint8_t piece[PIECE_SIZE];
+    size_t size;
+
+    if (entry->size > READ_MAX)
+        return;
+    for (size_t i = 0; i < ELEMENTS_OF(offsets); i++) {
+        if (zip_files_read(files, entry, offsets[i], piece, sizeof(piece), &size, NULL) == 0)
+            assert(size <= sizeof(piece) && (offsets[i] < entry->size) == (size > 0));
+    }
+}
+
+static void check_tree(const ZipReader *reader)
+{
+    _cleanup_(zip_tree_freep) ZipTree *tree = NULL;
+    _cleanup_(zip_files_freep) ZipFiles *files = NULL;
+    size_t n_found = 0;
+
+    if (zip_tree_new(reader, &tree, NULL) < 0 || zip_files_new(reader, &files, NULL) < 0)
+        return;
+    for (uint64_t inode = ZIP_TREE_ROOT + 1; inode <= tree->n_nodes; inode++) {
+        const ZipNode *node = zip_tree_find(tree, inode);
+        const ZipNode *parent = zip_tree_find(tree, node->parent);
+        char name[UINT8_MAX + 1] = "";
+
+        memcpy(name, node->name, node->name_size);
+        assert(parent->is_directory && zip_tree_find_child(tree, parent, name) == inode);
+        if (!node->entry)
+            continue;
+        assert(node->is_directory == node->entry->is_directory);
+        if (n_found++ < READ_MAX_EACH)
+            read_at(files, node->entry);
+    }
+    assert(n_found == reader->n_entries);
+}
+
 static void read_all(const ByteSource *zip)
 {
     _cleanup_(zip_reader_freep) ZipReader *reader = NULL;
@@ -47,6 +88,7 @@ static void read_all(const ByteSource *zip)
         if (i < READ_MAX_EACH)
             read_entry(reader, &reader->entries[i]);
     }
+    check_tree(reader);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

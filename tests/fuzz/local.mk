@@ -59,7 +59,7 @@ tests_fuzz_fuzz_vhost_user_message_LDADD = libvhost-user.a libcommon.a $(fuzz_li
 tests_fuzz_fuzz_vhost_user_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_vm_config_LDADD = $(virtualizationd_libs) $(fuzz_libs)
 tests_fuzz_fuzz_vm_config_LDFLAGS = $(fuzz_ldflags)
-tests_fuzz_fuzz_zip_LDADD = $(composite_disk_libs) $(fuzz_libs)
+tests_fuzz_fuzz_zip_LDADD = libguest.a $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_zip_LDFLAGS = $(fuzz_ldflags)
 
 check_PROGRAMS += $(fuzz_targets)
