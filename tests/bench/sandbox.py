@@ -15,14 +15,11 @@ A line is "NAME VALUE UNIT"; nothing is asserted.
   sandbox.py BUILD [--runs N] [--spawn COMMAND]
 """
 import argparse
-import fcntl
 import json
 import os
 import re
 import shutil
-import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -31,12 +28,12 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'helpers'))
 sys.dont_write_bytecode = True
+import launcher  # noqa: E402
 from harness import Host, wait_until  # noqa: E402
+from launcher import DIED, RUNNING, TCG, launch_spec  # noqa: E402
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
 LAYERS = 'SCNRL'
-NO_FD = 0xffff
-ACCEPTED, REFUSED, RUNNING, DIED = 64, 65, 66, 68  # protocol/supervisor-message.h
 now = time.monotonic
 
 
@@ -50,46 +47,24 @@ def emit_series(name, values, unit):
         emit(f'{name}.p99', sorted(values)[int(len(values) * 0.99)], unit)
 
 
-def launch_spec(cid, params=b''):
-    """protocol/launch-spec.h: a machine of 128 MiB with the kernel in descriptor 0, TCG, paused."""
-    spec = struct.pack('<IH32sIQIBBBBBIIIH', 0x3150534c, 4, b'0' * 32, cid, 128 << 20, 1, 2, 0, 0,
-                       0, 0, 0, 1, 1, len(params)) + params
-    return spec + struct.pack('<9HH', 0, *[NO_FD] * 8, 0)
-
-
-class Launch:
-    """One launch, spoken to as the daemon does."""
+class Launch(launcher.Launch):
+    """One launch of the kernel, and how long it takes."""
 
     def __init__(self, host, kernel, cid=2048):
-        memfd = os.memfd_create('spec', os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.write(memfd, launch_spec(cid))
-        fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK |
-                    fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self.began = now()
-        self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.connection.settimeout(120)
-        self.connection.connect(f'{host.runtime_dir}/launcher/socket')
-        socket.send_fds(self.connection, [struct.pack('<HII', 1, 1, 1)], [memfd])
-        socket.send_fds(self.connection, [struct.pack('<HI', 2, 1)], [kernel])
-        os.close(memfd)
+        super().__init__(host, launch_spec(cid=cid, accelerator=TCG), [kernel])
 
     def wait_for(self, kind):
         """Microseconds from the connection to the message."""
-        while True:
-            message = self.connection.recv(8192)
-            found = struct.unpack('<H', message[:2])[0] if message else 0
-            if found == kind:
-                return (now() - self.began) * 1e6
-            if found in (0, REFUSED, DIED):
-                raise RuntimeError(f'launch ended with {message[:300]}')
-
-    def end(self):
-        self.connection.send(struct.pack('<HI', 4, 3))  # KILL, by a client
-        self.wait_for(DIED)
-        self.close()
+        super().wait_for(kind)
+        return (now() - self.began) * 1e6
 
     def close(self):
         self.connection.close()
+
+    def end(self):
+        self.kill()
+        self.close()
 
 
 def children(pid):

@@ -19,6 +19,7 @@ integration_tests = \
 	%D%/test-idsig-bus.py \
 	%D%/test-idsig.py \
 	%D%/test-instance.py \
+	%D%/test-instance-secret.py \
 	%D%/test-journal.py \
 	%D%/test-introspection-fuzz.py \
 	%D%/test-kill-points.py \
@@ -52,7 +53,7 @@ integration_tests += $(long_integration_tests)
 endif
 
 EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/backports.py tests/helpers/features.py \
-	tests/helpers/harness.py tests/helpers/policies.py tests/helpers/tool.py \
+	tests/helpers/harness.py tests/helpers/launcher.py tests/helpers/policies.py tests/helpers/tool.py \
 	tests/helpers/wire.py
 
 # Hash trees of any file.

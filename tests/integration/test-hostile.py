@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
 from harness import Host, Suite, processes, wait_until, with_host  # noqa: E402
+from launcher import ACCEPTED, REFUSED, Launch, launch_spec  # noqa: E402
 
 
 @with_host
@@ -94,34 +95,10 @@ def test_a_request_to_a_supervisor_that_has_just_gone_is_late(host):
 
 # --- a daemon that was taken over speaks to the launcher itself: protocol/launch-spec.h ---
 
-NO_FD = 0xffff
-ACCEPTED, REFUSED = 64, 65
-
-
-def launch_spec(kernel, console_out, disk=None):
-    spec = struct.pack('<IH32sIQIBBBBBIIIH', 0x3150534c, 4, b'0' * 32, 2048, 128 << 20, 1, 0, 0, 1,
-                       0, 0, 0, 1, 1, 0)
-    spec += struct.pack('<9H', kernel, NO_FD, NO_FD, console_out, *[NO_FD] * 5)
-    if disk is None:
-        return spec + struct.pack('<H', 0)
-    return spec + struct.pack('<HBHHQQ', 1, 0, 1, disk, 0, 4096)
-
-
-def launch(host, spec, fds, version=1):
+def launch(host, spec, fds, **options):
     """The launcher's answer: its type, and its sentence."""
-    memfd = os.memfd_create('spec', os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.write(memfd, spec)
-    import fcntl
-    fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK |
-                fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.settimeout(60)
-        connection.connect(f'{host.runtime_dir}/launcher/socket')
-        socket.send_fds(connection, [struct.pack('<HII', 1, version, len(fds))], [memfd])
-        socket.send_fds(connection, [struct.pack('<HI', 2, len(fds))], fds)
-        os.close(memfd)
-        answer = connection.recv(8192)
-    return struct.unpack('<H', answer[:2])[0], answer
+    with Launch(host, spec, fds, **options) as launched:
+        return launched.receive()
 
 
 @with_host
@@ -133,14 +110,15 @@ def test_root_opens_nothing_that_was_not_shown_to_be_open(host):
         kernel = os.open(host.image('vmlinux'), os.O_RDONLY)
         for flags in (os.O_PATH, os.O_RDONLY | os.O_NONBLOCK):
             shown = os.open(fifo, flags)
-            kind, answer = launch(host, launch_spec(0, 1), [kernel, shown])
+            kind, answer = launch(host, launch_spec(console_out=1, paused=True), [kernel, shown])
             assert kind == REFUSED and b'not open for writing' in answer, (flags, answer)
             os.close(shown)
-        kind, answer = launch(host, launch_spec(0, NO_FD, disk=1), [kernel, reader])
+        kind, answer = launch(host, launch_spec(disk=(1, 4096), paused=True), [kernel, reader])
         assert kind == REFUSED and b'wrong kind' in answer, answer
         # The same request with a file that is what it has to be is taken.
         with open(f'{directory}/out', 'wb') as output:
-            kind, answer = launch(host, launch_spec(0, 1), [kernel, output.fileno()])
+            kind, answer = launch(host, launch_spec(console_out=1, paused=True),
+                                  [kernel, output.fileno()])
         assert kind == ACCEPTED, answer
         os.close(kernel)
         os.close(reader)
@@ -149,7 +127,7 @@ def test_root_opens_nothing_that_was_not_shown_to_be_open(host):
 @with_host
 def test_a_launcher_of_another_version_names_both(host):
     with open(host.image('vmlinux'), 'rb') as kernel:
-        kind, answer = launch(host, launch_spec(0, NO_FD), [kernel.fileno()], version=7)
+        kind, answer = launch(host, launch_spec(paused=True), [kernel.fileno()], version=7)
     assert kind == REFUSED and b'version 1' in answer and b'version 7' in answer, answer
 
 

@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
 from harness import Suite, with_host  # noqa: E402
+from launcher import ACCEPTED, Launch, launch_spec  # noqa: E402
 
 
 def status_of(pid):
@@ -46,6 +47,17 @@ def test_the_vmm_is_in_the_box(host):
             pass
     vm.methods.Stop()
     assert vm.death()['reason'] == 'shutdown'
+
+
+@with_host
+def test_an_instances_secret_comes_from_the_users_own(host):
+    with open(host.image('vmlinux'), 'rb') as kernel, open(host.image('initramfs'), 'rb') as initrd:
+        spec = launch_spec(initrd=1, instance_id=bytes(64), paused=True)
+        with Launch(host, spec, [kernel.fileno(), initrd.fileno()]) as launch:
+            kind, answer = launch.receive()
+            assert kind == ACCEPTED, answer
+    status = os.stat(f'{host.directory}/state/host-secret')
+    assert (status.st_uid, status.st_mode & 0o7777, status.st_size) == (os.getuid(), 0o400, 64)
 
 
 @with_host

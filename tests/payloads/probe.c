@@ -401,6 +401,33 @@ static void watch_memory(void)
     }
 }
 
+/* Prints what the root directory has from the host before the initrd: who may read it, and what is
+ * in it. */
+static void print_secret(void)
+{
+    const char *path = "/instance-secret";
+    unsigned char bytes[256];
+    struct stat status;
+
+    if (stat(path, &status) < 0) {
+        printf("%s: %s\n", path, strerror(errno));
+        return;
+    }
+    printf("mode %o uid %u gid %u size %jd time %jd\n", status.st_mode, status.st_uid,
+           status.st_gid, (intmax_t)status.st_size, (intmax_t)status.st_mtime);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        printf("%s: %s\n", path, strerror(errno));
+        return;
+    }
+    ssize_t n = read(fd, bytes, sizeof(bytes));
+    printf("secret ");
+    for (ssize_t i = 0; i < n; i++)
+        printf("%02x", bytes[i]);
+    puts("");
+    close(fd);
+}
+
 static bool find_mode(char *mode, size_t size)
 {
     static char line[4096];
@@ -456,6 +483,8 @@ int main(void)
         serve_console();
     else if (strcmp(mode, "greet") == 0)
         dial_listeners((unsigned)number);
+    else if (strcmp(mode, "secret") == 0)
+        print_secret();
     else if (strcmp(mode, "memory") == 0)
         watch_memory();
     else if (strcmp(mode, "wait") == 0 || strcmp(mode, "deaf") == 0) {
