@@ -41,15 +41,17 @@ typedef enum GuestCallType {
     GUEST_CALL_TYPE_MAX,
 } GuestCallType;
 
-/* AVF's ErrorCode, and ours from 4 on: what AVF's firmware finds before there is anybody to say it.
- * On the wire and the bus the lower-case name with dashes. */
+/* AVF's ErrorCode. On the guest link and the bus the lower-case name with dashes; the numbers cross
+ * the supervisor's socket. */
 typedef enum GuestErrorCode {
     GUEST_ERROR_UNKNOWN = 0,
     GUEST_ERROR_PAYLOAD_VERIFICATION_FAILED = 1,
     GUEST_ERROR_PAYLOAD_CHANGED = 2,
     GUEST_ERROR_PAYLOAD_INVALID_CONFIG = 3,
-    GUEST_ERROR_FIRMWARE_PUBLIC_KEY_MISMATCH = 4,    /* the system is signed with another key */
-    GUEST_ERROR_FIRMWARE_INSTANCE_IMAGE_CHANGED = 5, /* or the instance was not made with it */
+    /* From here on ours: what AVF's firmware of protected VMs finds, our guest's first stage does.
+     */
+    GUEST_ERROR_FIRMWARE_PUBLIC_KEY_MISMATCH = 4,
+    GUEST_ERROR_FIRMWARE_INSTANCE_IMAGE_CHANGED = 5,
     GUEST_ERROR_CODE_MAX,
 } GuestErrorCode;
 

@@ -55,6 +55,14 @@ def test_payload_signal_is_unknown_runtime_error(suite):
     assert record['payload-signal'] == 11 and 'signal 11' in record['message'], record
 
 
+def test_errors_of_the_first_stage_have_reasons_of_their_own(suite):
+    for code in ('firmware-public-key-mismatch', 'firmware-instance-image-changed'):
+        vm, record = run(suite, f'error:{code}', debug=True)
+        assert vm.find('Error')[1][1] == code, vm.events
+        assert record['reason'] == code and record['initiator'] == 'guest', record
+        assert record['message'] == "the probe's word", record
+
+
 def test_guest_panic_is_crash(suite):
     _, record = run(suite, 'panic', debug=True)
     assert record['reason'] == 'crash' and record['initiator'] == 'guest', record

@@ -86,6 +86,17 @@ static void call_text(const char *what, const char *text)
     call(what, text, strlen(text) + 1);
 }
 
+static void report_error(const char *code)
+{
+    char text[512];
+
+    (void)snprintf(text, sizeof(text),
+                   "{\"method\":\"" INTERFACE
+                   ".Error\",\"parameters\":{\"code\":\"%s\",\"message\":\"the probe's word\"}}",
+                   code);
+    call_text("error", text);
+}
+
 /* Everything that the guest link has a limit for. */
 static void abuse_link(void)
 {
@@ -483,6 +494,8 @@ int main(void)
         serve_console();
     else if (strcmp(mode, "greet") == 0)
         dial_listeners((unsigned)number);
+    else if (strcmp(mode, "error") == 0)
+        report_error(argument);
     else if (strcmp(mode, "secret") == 0)
         print_secret();
     else if (strcmp(mode, "memory") == 0)
