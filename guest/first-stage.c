@@ -204,7 +204,8 @@ static int mount_system(const FirstStage *stage, Error *error)
     r = device_mapper_open_verity("super", &table, device, error);
     if (r < 0)
         return r;
-    if (mkdir(ROOT_PATH, 0755) < 0 ||
+    /* The kernel's own initramfs has that directory. */
+    if ((mkdir(ROOT_PATH, 0700) < 0 && errno != EEXIST) ||
         mount(device, ROOT_PATH, "erofs", MS_RDONLY | MS_NODEV, NULL) < 0)
         return error_set_errno(error, ERROR_IMAGE_INVALID, errno, "cannot mount the system");
     return 0;

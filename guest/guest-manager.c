@@ -16,12 +16,10 @@
 #include "common/error.h"
 #include "common/fd.h"
 #include "guest/guest-link.h"
-#include "guest/kernel-command-line.h"
 #include "guest/modules.h"
-#include "guest/mounts.h"
 #include "guest/output-stream.h"
-#include "guest/payload-image.h"
-#include "guest/payload-partition.h"
+#include "guest/payload-service.h"
+#include "guest/payload-source.h"
 #include "guest/payload.h"
 #include "guest/ready-socket.h"
 #include "guest/virtio-device.h"
@@ -31,25 +29,22 @@
  * that hangs up must not kill the payload with SIGPIPE, and only so can what is left in the pipe
  * when the payload has ended be sent before the report of its end. */
 
-#define MODULE_LIST       "/etc/modules"
 #define BALLOON_LIST      "/etc/modules.virtio_balloon"
-#define PARTITION_LABEL   "payload"
 #define READY_SOCKET_PATH "/run/payload-ready"
 
 #define LOG_LINE_SIZE_MAX 1024
 
-#define PARTITION_TIMEOUT_MSEC 5000
-#define STOP_GRACE_MSEC        5000
-#define DRAIN_TIMEOUT_MSEC     5000
-#define FINISH_TIMEOUT_MSEC    2000
+#define STOP_GRACE_MSEC     5000
+#define DRAIN_TIMEOUT_MSEC  5000
+#define FINISH_TIMEOUT_MSEC 2000
 
-typedef enum PayloadState {
+typedef enum PayloadPhase {
     PAYLOAD_NONE,
     PAYLOAD_RUNNING,
     PAYLOAD_STOPPING, /* has been asked to end, until kill_deadline */
     PAYLOAD_KILLED,   /* has been given no choice */
     PAYLOAD_ENDED,
-} PayloadState;
+} PayloadPhase;
 
 typedef struct Manager {
     int console_fd;
@@ -59,10 +54,11 @@ typedef struct Manager {
     uid_t payload_uid;
     pid_t payload_pid;
     int payload_wait_status; /* in PAYLOAD_ENDED */
-    PayloadState payload_state;
+    const PayloadSource *source;
+    PayloadState *payload; /* the source's */
+    PayloadPhase payload_phase;
     Deadline kill_deadline; /* in PAYLOAD_STOPPING */
     bool ready_reported;
-    bool privileged;
     GuestLink link;
     GuestSubscription subscription;
     OutputStream log_stream;
@@ -73,6 +69,7 @@ static Manager *manager_free(Manager *manager)
 {
     if (!manager)
         return NULL;
+    manager->source->free(manager->payload);
     output_stream_deinit(&manager->payload_stream);
     output_stream_deinit(&manager->log_stream);
     guest_subscription_close(&manager->subscription);
@@ -86,12 +83,13 @@ static Manager *manager_free(Manager *manager)
 
 DEFINE_CLEANUP(Manager, manager_free);
 
-static Manager *manager_new(void)
+static Manager *manager_new(const PayloadSource *source)
 {
     Manager *manager = calloc(1, sizeof(*manager));
     if (!manager)
         return NULL;
 
+    manager->source = source;
     manager->console_fd = manager->signal_fd = -EBADF;
     manager->ready_fd = manager->payload_output_fd = manager->subscription.fd = -EBADF;
     output_stream_init(&manager->log_stream);
@@ -179,15 +177,13 @@ static int manager_set_up_signals(Manager *manager, Error *error)
 
 static int manager_set_up(Manager *manager, Error *error)
 {
-    int r = mounts_set_up(error);
+    int r = manager->source->set_up(error);
+
     /* The console comes first of all that can fail later, and with a devtmpfs of its own. */
     manager->console_fd = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
     if (r < 0)
         return r;
     r = manager_set_up_signals(manager, error);
-    if (r < 0)
-        return r;
-    r = modules_load(MODULE_LIST, error);
     if (r < 0)
         return r;
     /* Where there is no balloon its driver would cost every boot. */
@@ -205,8 +201,6 @@ static int manager_set_up(Manager *manager, Error *error)
 
     manager_open_stream(manager, "log", &manager->log_stream);
     manager_open_stream(manager, "payload-out", &manager->payload_stream);
-    manager->privileged = kernel_command_line_of_boot_has(GUEST_MANAGER_DEBUG_SWITCH);
-    manager->payload_uid = manager->privileged ? 0 : PAYLOAD_UID;
     return 0;
 }
 
@@ -223,18 +217,18 @@ static void manager_reap(Manager *manager)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == manager->payload_pid) {
             manager->payload_wait_status = status;
-            manager->payload_state = PAYLOAD_ENDED;
+            manager->payload_phase = PAYLOAD_ENDED;
         }
     }
 }
 
 static void manager_stop_payload(Manager *manager)
 {
-    if (manager->payload_state != PAYLOAD_RUNNING)
+    if (manager->payload_phase != PAYLOAD_RUNNING)
         return;
 
     manager_log(manager, "stopping the payload");
-    manager->payload_state = PAYLOAD_STOPPING;
+    manager->payload_phase = PAYLOAD_STOPPING;
     manager->kill_deadline = deadline_in_msec(STOP_GRACE_MSEC);
     (void)kill(-manager->payload_pid, SIGTERM); /* it is not reaped yet, so it is there */
 }
@@ -242,7 +236,7 @@ static void manager_stop_payload(Manager *manager)
 static void manager_kill_payload(Manager *manager)
 {
     manager_log(manager, "payload does not stop, killing it");
-    manager->payload_state = PAYLOAD_KILLED;
+    manager->payload_phase = PAYLOAD_KILLED;
     (void)kill(-manager->payload_pid, SIGKILL);
 }
 
@@ -282,7 +276,7 @@ static void manager_forward_output(Manager *manager)
 
 static int manager_get_timeout_msec(const Manager *manager)
 {
-    if (manager->payload_state != PAYLOAD_STOPPING)
+    if (manager->payload_phase != PAYLOAD_STOPPING)
         return -1;
     return deadline_get_left_msec(manager->kill_deadline);
 }
@@ -297,8 +291,11 @@ static int manager_iterate(Manager *manager)
         OUTPUT,
         PAYLOAD_STREAM,
         LOG_STREAM,
-        N_ENTRIES
+        SERVICE, /* and those behind it */
+        N_ENTRIES = SERVICE + PAYLOAD_SERVICE_POLL_ENTRIES
     };
+    PayloadService *service = manager->source->get_service(manager->payload);
+    size_t n_entries = service ? N_ENTRIES : SERVICE;
     bool has_room = output_stream_has_room(&manager->payload_stream);
     bool is_pending = output_stream_has_pending(&manager->payload_stream);
     bool log_is_pending = output_stream_has_pending(&manager->log_stream);
@@ -313,7 +310,9 @@ static int manager_iterate(Manager *manager)
         [LOG_STREAM] = { .fd = log_is_pending ? manager->log_stream.fd : -1, .events = POLLOUT },
     };
 
-    int n = poll(entries, N_ENTRIES, manager_get_timeout_msec(manager));
+    if (service)
+        payload_service_prepare_poll(service, entries + SERVICE);
+    int n = poll(entries, n_entries, manager_get_timeout_msec(manager));
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
     if (n == 0)
@@ -329,6 +328,8 @@ static int manager_iterate(Manager *manager)
         manager_report_ready(manager);
     if (entries[COMMANDS].revents)
         manager_read_commands(manager);
+    if (service)
+        payload_service_dispatch(service, entries + SERVICE);
     if (entries[SIGNALS].revents)
         manager_reap(manager);
     return 0;
@@ -359,53 +360,47 @@ static void manager_finish_output(Manager *manager)
         manager_log(manager, "stream 'payload-out' did not end well: %s", strerror(-r));
 }
 
-static int manager_start_payload(Manager *manager, Error *error)
+static int manager_start_payload(Manager *manager, GuestErrorCode *ret_code, Error *error)
 {
-    char device[UEVENT_VALUE_MAX + sizeof("/dev/")];
-    PayloadProgram program;
+    PayloadOptions options;
 
-    int r = payload_partition_find(PARTITION_LABEL, deadline_in_msec(PARTITION_TIMEOUT_MSEC),
-                                   device, sizeof(device), error);
+    int r = manager->source->prepare(&manager->payload, &options, ret_code, error);
     if (r < 0)
         return r;
-    r = payload_image_prepare(device, &program, error);
-    if (r < 0)
-        return r;
+    *ret_code = GUEST_ERROR_PAYLOAD_INVALID_CONFIG;
+    manager->payload_uid = options.privileged ? 0 : PAYLOAD_UID;
     r = ready_socket_open(READY_SOCKET_PATH, manager->payload_uid, &manager->ready_fd);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot open the ready socket");
 
-    manager_log(manager, "starting the payload from %s%s", device,
-                manager->privileged ? " with all privileges (debug)" : "");
+    options.ready_socket = READY_SOCKET_PATH;
+    manager_log(manager, "starting the payload %s%s", options.path,
+                options.privileged ? " with all privileges (debug)" : "");
     /* As in AVF the report comes before the payload's first instruction. */
     manager_report(manager, &(GuestCall){ .type = GUEST_CALL_PAYLOAD_STARTED });
-    const PayloadOptions options = { .path = program.path,
-                                     .directory = program.directory,
-                                     .ready_socket = READY_SOCKET_PATH,
-                                     .privileged = manager->privileged };
     r = payload_spawn(&options, &manager->payload_pid, &manager->payload_output_fd, error);
     if (r < 0)
         return r;
 
-    manager->payload_state = PAYLOAD_RUNNING;
+    manager->payload_phase = PAYLOAD_RUNNING;
     return 0;
 }
 
 /* Runs the payload to its end and says in @ret_end how that was. */
 static void manager_run_payload(Manager *manager, GuestCall *ret_end)
 {
+    GuestErrorCode code = GUEST_ERROR_UNKNOWN;
     Error error = ERROR_INIT;
 
-    int r = manager_start_payload(manager, &error);
+    int r = manager_start_payload(manager, &code, &error);
     if (r < 0) {
-        *ret_end = (GuestCall){ .type = GUEST_CALL_ERROR,
-                                .error_code = GUEST_ERROR_PAYLOAD_INVALID_CONFIG };
+        *ret_end = (GuestCall){ .type = GUEST_CALL_ERROR, .error_code = code };
         (void)snprintf(ret_end->message, sizeof(ret_end->message), "%s", error_get_message(&error));
         error_clear(&error);
         return;
     }
 
-    while (manager->payload_state != PAYLOAD_ENDED) {
+    while (manager->payload_phase != PAYLOAD_ENDED) {
         r = manager_iterate(manager);
         if (r < 0) {
             manager_log(manager, "cannot wait for events: %s", strerror(-r));
@@ -414,11 +409,12 @@ static void manager_run_payload(Manager *manager, GuestCall *ret_end)
     }
     /* What the payload left behind ends with it, and lets go of the pipe. */
     (void)kill(-1, SIGKILL);
-    if (manager->payload_state != PAYLOAD_ENDED)
+    if (manager->payload_phase != PAYLOAD_ENDED)
         (void)waitpid(manager->payload_pid, &manager->payload_wait_status, 0);
     if (manager->ready_fd >= 0)
         manager_report_ready(manager);
     payload_describe_end(manager->payload_wait_status, ret_end);
+    manager->source->finish(manager->payload, ret_end);
 }
 
 static void manager_report_end(Manager *manager, const GuestCall *end)
@@ -430,9 +426,9 @@ static void manager_report_end(Manager *manager, const GuestCall *end)
     manager_report(manager, end);
 }
 
-void guest_manager_run(void)
+void guest_manager_run(const PayloadSource *source)
 {
-    _cleanup_(manager_freep) Manager *manager = manager_new();
+    _cleanup_(manager_freep) Manager *manager = manager_new(source);
     Error error = ERROR_INIT;
     GuestCall end;
 

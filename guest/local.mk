@@ -44,6 +44,7 @@ guest_identity_sources = \
 	%D%/dice.c %D%/dice.h \
 	%D%/instance-data.c %D%/instance-data.h \
 	%D%/instance-store.c %D%/instance-store.h \
+	%D%/partition-table.c %D%/partition-table.h \
 	%D%/verified-boot.c %D%/verified-boot.h
 
 pkglibexec_PROGRAMS += programs/first-stage
@@ -67,10 +68,12 @@ pkglibexec_PROGRAMS += programs/guest-manager
 programs_guest_manager_SOURCES = \
 	%D%/main.c \
 	%D%/guest-manager.c %D%/guest-manager.h \
+	%D%/payload-source.h \
+	%D%/raw-payload.c \
 	$(guest_sources) \
 	$(protocol_guest_sources) \
 	common/bytes.c common/error.c common/fd.c common/json-keys.c common/text.c
-programs_guest_manager_CPPFLAGS = $(guest_cppflags)
+programs_guest_manager_CPPFLAGS = $(guest_cppflags) -DPAYLOAD_SOURCE=raw_payload_source
 programs_guest_manager_CFLAGS = $(guest_cflags)
 programs_guest_manager_LDFLAGS = $(guest_ldflags)
 programs_guest_manager_LDADD = $(JSON_LIBS)

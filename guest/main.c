@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "guest/guest-manager.h"
+#include "guest/payload-source.h"
 
 int main(void)
 {
@@ -12,7 +13,7 @@ int main(void)
         return 1;
     }
 
-    guest_manager_run();
+    guest_manager_run(&PAYLOAD_SOURCE);
     sync();
     (void)reboot(RB_POWER_OFF);
     /* A machine that cannot power off stays as it is: if PID 1 ended, the kernel would panic and

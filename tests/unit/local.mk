@@ -53,11 +53,10 @@ guest_unit_tests = \
 	%D%/test-payload-message \
 	%D%/test-payload-partition \
 	%D%/test-ready-socket \
+	%D%/test-payload-service \
+	%D%/test-verdict \
 	%D%/test-zip-files \
 	%D%/test-zip-tree
-	%D%/test-payload-service \
-	%D%/test-ready-socket
-	%D%/test-verdict
 
 # The client's library, built as a test is.
 payload_client_sources = guest/payload-library/vm-payload.c
