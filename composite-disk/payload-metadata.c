@@ -163,9 +163,13 @@ static int check_rules(const PayloadMetadata *metadata, ErrorKind kind, Error *e
     if (metadata->config_path)
         return check_text(metadata->config_path, PAYLOAD_PATH_MAX, kind, "a config path", error);
     r = check_text(metadata->binary, PAYLOAD_NAME_MAX, kind, "a program's name", error);
-    return r < 0 ? r
-                 : check_size(metadata->n_extra_apks, PAYLOAD_EXTRA_APKS_MAX, kind,
-                              "a number of extra APKs", error);
+    if (r >= 0)
+        r = check_size(metadata->n_extra_apks, PAYLOAD_EXTRA_APKS_MAX, kind,
+                       "a number of extra APKs", error);
+    if (r >= 0)
+        r = check_size(payload_disk_count(metadata->n_apexes, metadata->n_extra_apks),
+                       PAYLOAD_PARTITIONS_MAX, kind, "a number of partitions", error);
+    return r;
 }
 
 /* --- writing --- */

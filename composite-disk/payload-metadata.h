@@ -14,7 +14,8 @@
 #define PAYLOAD_METADATA_VERSION 1
 #define PAYLOAD_METADATA_MAX     (64U << 10) /* bytes, without the length before them */
 #define PAYLOAD_APEXES_MAX       64
-#define PAYLOAD_EXTRA_APKS_MAX   30 /* two partitions each; with all APEXes 127 of GPT's 128 */
+#define PAYLOAD_EXTRA_APKS_MAX   62  /* two partitions each */
+#define PAYLOAD_PARTITIONS_MAX   128 /* GPT's: of metadata, APEXes, APK and extra APKs together */
 #define PAYLOAD_NAME_MAX         255
 #define PAYLOAD_PATH_MAX         4095
 #define PAYLOAD_PUBLIC_KEY_MAX   2056 /* AVB's, of RSA with 8192 bits */

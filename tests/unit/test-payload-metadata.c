@@ -353,7 +353,47 @@ static void too_many_extra_apks_are_not_read(void **state)
     (void)state;
     begin(&message, 1);
     put_bytes(&message.writer, 5, program, sizeof(program));
-    refuses(&message, "a number of extra APKs of 31");
+    refuses(&message, "a number of extra APKs of 63");
+}
+
+/* 1 for the metadata, 2 for the APK: 64 APEXes leave room for 30 extra APKs, 62 of these for one
+ * APEX. */
+static void all_together_fit_a_partition_table(void **state)
+{
+    static const struct {
+        size_t n_apexes;
+        uint32_t n_extra_apks;
+        bool taken;
+    } cases[] = {
+        { PAYLOAD_APEXES_MAX, 30, true },
+        { PAYLOAD_APEXES_MAX, 31, false },
+        { 1, PAYLOAD_EXTRA_APKS_MAX, true },
+        { 2, PAYLOAD_EXTRA_APKS_MAX, false },
+        { 25, 50, true },
+        { 26, 50, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ELEMENTS_OF(cases); i++) {
+        _cleanup_(payload_metadata_freep) PayloadMetadata *metadata = NULL, *found = NULL;
+        _cleanup_(error_clear) Error error = ERROR_INIT;
+        _cleanup_free_ uint8_t *bytes = NULL;
+        PayloadApex *apex;
+        size_t size;
+
+        assert_int_equal(payload_metadata_new(NULL, "x", cases[i].n_extra_apks, &metadata), 0);
+        for (size_t j = 0; j < cases[i].n_apexes; j++)
+            assert_int_equal(payload_metadata_add_apex(metadata, "x", &apex), 0);
+        int r = payload_metadata_encode(metadata, &bytes, &size, &error);
+        if (cases[i].taken) {
+            assert_int_equal(r, 0);
+            assert_int_equal(payload_metadata_decode(bytes, size, &found, NULL), 0);
+            assert_int_equal(found->n_extra_apks, cases[i].n_extra_apks);
+        } else {
+            assert_int_equal(r, -EINVAL);
+            assert_non_null(strstr(error_get_message(&error), "at most 128"));
+        }
+    }
 }
 
 int main(void)
@@ -371,6 +411,7 @@ int main(void)
         cmocka_unit_test(each_number_is_taken_up_to_its_maximum),
         cmocka_unit_test(too_many_apexes_are_not_read),
         cmocka_unit_test(too_many_extra_apks_are_not_read),
+        cmocka_unit_test(all_together_fit_a_partition_table),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
