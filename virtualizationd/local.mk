@@ -8,6 +8,7 @@ libvirtualizationd_a_SOURCES = \
 	%D%/daemon.c %D%/daemon.h \
 	%D%/files-argument.c %D%/files-argument.h \
 	%D%/instance-registry.c %D%/instance-registry.h \
+	%D%/json-fields.c %D%/json-fields.h \
 	%D%/launcher.c %D%/launcher.h \
 	%D%/manager-interface.c %D%/manager-interface.h \
 	%D%/os-list.c %D%/os-list.h \
@@ -18,6 +19,7 @@ libvirtualizationd_a_SOURCES = \
 	%D%/vm.c %D%/vm.h \
 	%D%/kill-point.h \
 	%D%/state-file.c %D%/state-file.h \
+	%D%/vm-app-config.c %D%/vm-app-config.h \
 	%D%/vm-adopt.c %D%/vm-adopt.h \
 	%D%/vm-events.c %D%/vm-events.h \
 	%D%/vm-directory.c %D%/vm-directory.h \

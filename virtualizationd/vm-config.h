@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A VM's configuration: AVF's raw JSON form (packages/modules/Virtualization,
- * libs/vmconfig), in which a path is the key of a descriptor that the client passes. Refuses what
- * it does not know, and names the place as a JSON pointer. */
+ * libs/vmconfig), in which a path is the key of a descriptor that the client passes, or, with
+ * "payload", that of an app (vm-app-config.h). Refuses what it does not know, and names the place
+ * as a JSON pointer. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,11 +12,9 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "protocol/launch-spec.h"
+#include "virtualizationd/vm-app-config.h"
 
-#define VM_CONFIG_SIZE_MAX       65536
-#define VM_CONFIG_KEYS_MAX       2048
-#define VM_CONFIG_FILE_KEY_MAX   4095 /* bytes, as of a path */
-#define VM_CONFIG_NAME_MAX       64   /* as for a host name */
+#define VM_CONFIG_NAME_MAX       64 /* as for a host name */
 #define VM_CONFIG_MEMORY_DEFAULT (UINT64_C(256) << 20)
 
 typedef struct VmConfigPartition {
@@ -38,7 +37,9 @@ typedef enum VmCpuTopology {
 } VmCpuTopology;
 
 typedef struct VmConfig {
-    char *name; /* NULL: none */
+    char *name;       /* NULL: none */
+    VmAppConfig *app; /* NULL: a raw configuration. Until the VM has the app's operating system
+                       * (vm-app.h), what follows up to the disks is empty, and the memory may be */
     char *kernel, *initrd, *bootloader;
     char *params; /* "" for none */
     VmConfigDisk *disks;
@@ -56,5 +57,9 @@ int vm_config_parse(const char *json,
                     uint64_t host_memory_bytes,
                     VmConfig **ret_config,
                     Error *error);
+
+/* ERROR_INVALID_CONFIG when that is less than the VM is to have. */
+int vm_config_check_memory(const VmConfig *config, uint64_t host_memory_bytes, Error *error);
+
 VmConfig *vm_config_free(VmConfig *config);
 DEFINE_CLEANUP(VmConfig, vm_config_free);

@@ -131,6 +131,9 @@ static int vm_init(Vm *vm, const VmRequest *request, Error *error)
     r = vm_config_parse(request->config_json, daemon->host_memory_bytes, &vm->config, error);
     if (r < 0)
         return r;
+    if (vm->config->app)
+        return error_set(error, ERROR_NOT_SUPPORTED,
+                         "/payload: this version runs no apps yet: use a raw configuration");
     vm->cpus = choose_cpus(vm);
     r = charge_life(vm, error);
     if (r < 0)

@@ -19,8 +19,25 @@ static void check_sentence(const Error *error)
     assert(text_is_utf8(sentence, strlen(sentence)) && text_has_no_control(sentence));
 }
 
+static void check_app(const VmAppConfig *app)
+{
+    assert(app->apk && app->idsig && app->instance_image && app->os && app->has_instance_id);
+    assert(!app->config_path != !app->binary);
+    assert(app->debug_level < DEBUG_LEVEL_MAX);
+    for (size_t i = 0; i < app->n_extra_apks; i++)
+        assert(app->extra_apks[i].apk && app->extra_apks[i].idsig);
+    for (size_t i = 0; i < app->n_apexes; i++)
+        assert(app->apexes[i].name && app->apexes[i].image);
+}
+
 static void check_config(const VmConfig *config)
 {
+    if (config->app) {
+        assert(!config->kernel && !config->bootloader && !config->initrd && !config->params &&
+               config->n_disks == 0 && config->memory_bytes <= HOST_MEMORY);
+        check_app(config->app);
+        return;
+    }
     assert(!config->kernel != !config->bootloader);
     assert(strlen(config->params) <= LAUNCH_SPEC_PARAMS_MAX);
     assert(config->memory_bytes >= LAUNCH_SPEC_MEMORY_MIN && config->memory_bytes <= HOST_MEMORY);

@@ -130,6 +130,7 @@ daemon_unit_tests = \
 	%D%/test-spawn \
 	%D%/test-supervisor-message \
 	%D%/test-text \
+	%D%/test-vm-app-config \
 	%D%/test-vm-config \
 	%D%/test-vm-files \
 	%D%/test-vm-state

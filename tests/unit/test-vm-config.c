@@ -6,6 +6,7 @@
 
 #include "composite-disk/gpt.h"
 #include "tests/helpers/test.h"
+#include "virtualizationd/json-fields.h"
 
 #define MIB         (UINT64_C(1) << 20)
 #define HOST_MEMORY (4096 * MIB)
@@ -221,7 +222,6 @@ static void what_avf_has_and_this_host_does_not_is_refused_as_such(void **state)
         const char *beginning;
     } cases[] = {
         { KERNEL("\"protected\":true"), "/protected: this host has no hypervisor" },
-        { KERNEL("\"payload\":{}"), "/payload: app configurations" },
         { KERNEL("\"vsock\":\"kernel\""), "/vsock: this version connects guests" },
         { KERNEL("\"console_input_device\":\"hvc0\""), "/console_input_device: this version's" },
         { KERNEL("\"platform_version\":\"2.0\""),
@@ -329,13 +329,13 @@ static void disks_and_partitions_are_taken_up_to_their_maximum(void **state)
 static void document_is_taken_up_to_64_kib(void **state)
 {
     (void)state;
-    _cleanup_free_ char *json = calloc(1, VM_CONFIG_SIZE_MAX + 2);
+    _cleanup_free_ char *json = calloc(1, JSON_FIELDS_SIZE_MAX + 2);
 
     assert_non_null(json);
-    (void)snprintf(json, VM_CONFIG_SIZE_MAX, "{\"kernel\":\"k\"}");
-    memset(json + strlen(json), ' ', VM_CONFIG_SIZE_MAX - strlen(json));
+    (void)snprintf(json, JSON_FIELDS_SIZE_MAX, "{\"kernel\":\"k\"}");
+    memset(json + strlen(json), ' ', JSON_FIELDS_SIZE_MAX - strlen(json));
     assert_accepted(json);
-    json[VM_CONFIG_SIZE_MAX] = ' ';
+    json[JSON_FIELDS_SIZE_MAX] = ' ';
     assert_refused(json, ERROR_INVALID_CONFIG, "the configuration has 65537 bytes");
 }
 
@@ -344,7 +344,7 @@ static void keys_are_taken_up_to_2048(void **state)
     (void)state;
 
     /* Only unknown keys come to so many: which refusal comes first tells. */
-    for (unsigned n_keys = VM_CONFIG_KEYS_MAX; n_keys <= VM_CONFIG_KEYS_MAX + 1; n_keys++) {
+    for (unsigned n_keys = JSON_FIELDS_KEYS_MAX; n_keys <= JSON_FIELDS_KEYS_MAX + 1; n_keys++) {
         _cleanup_free_ char *json = NULL;
         size_t size;
         FILE *stream = open_memstream(&json, &size);
@@ -355,7 +355,8 @@ static void keys_are_taken_up_to_2048(void **state)
         fputs("}", stream);
         assert_int_equal(fclose(stream), 0);
         assert_refused(json, ERROR_INVALID_CONFIG,
-                       n_keys > VM_CONFIG_KEYS_MAX ? "/k2048: too many keys" : "/k0: unknown key");
+                       n_keys > JSON_FIELDS_KEYS_MAX ? "/k2048: too many keys"
+                                                     : "/k0: unknown key");
     }
 }
 
