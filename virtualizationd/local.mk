@@ -11,6 +11,7 @@ libvirtualizationd_a_SOURCES = \
 	%D%/json-fields.c %D%/json-fields.h \
 	%D%/launcher.c %D%/launcher.h \
 	%D%/manager-interface.c %D%/manager-interface.h \
+	%D%/os-image.c %D%/os-image.h \
 	%D%/os-list.c %D%/os-list.h \
 	%D%/quota.c %D%/quota.h \
 	%D%/settings.c %D%/settings.h \

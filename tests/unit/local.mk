@@ -123,6 +123,7 @@ daemon_unit_tests = \
 	%D%/test-json-keys \
 	%D%/test-launch-spec \
 	%D%/test-nearest-match \
+	%D%/test-os-image \
 	%D%/test-seccomp-policy \
 	%D%/test-quota \
 	%D%/test-settings \
