@@ -7,6 +7,7 @@ composite_disk_sources = \
 	%D%/apk-signer.c %D%/apk-signer.h \
 	%D%/apk-signing-block.c %D%/apk-signing-block.h \
 	%D%/apk-signing.c %D%/apk-signing.h \
+	%D%/avb-boot.c %D%/avb-boot.h \
 	%D%/avb-descriptor.c %D%/avb-descriptor.h \
 	%D%/avb-footer.c %D%/avb-footer.h \
 	%D%/avb-image.c %D%/avb-image.h \

@@ -175,6 +175,7 @@ composite_disk_unit_tests = \
 	%D%/test-apk-digest \
 	%D%/test-apk-signature \
 	%D%/test-apk-signing-block \
+	%D%/test-avb-boot \
 	%D%/test-avb-descriptor \
 	%D%/test-avb-footer \
 	%D%/test-avb-image \
@@ -212,6 +213,7 @@ tests_unit_test_apk_digest_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_apk_signature_SOURCES = %D%/test-apk-signature.c $(made_zip_sources)
 tests_unit_test_apk_signature_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_apk_signing_block_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_avb_boot_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_avb_descriptor_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_avb_footer_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_avb_image_LDADD = $(composite_disk_unit_libs)
