@@ -56,6 +56,7 @@ size_t supervisor_message_encode(const SupervisorMessage *message,
         break;
     case SUPERVISOR_FILES:
     case SUPERVISOR_KILL:
+    case SUPERVISOR_VERIFY_BOOT:
         byte_writer_put_le32(&writer, message->value);
         break;
     case SUPERVISOR_STOP:
@@ -281,6 +282,8 @@ static int get_body(ByteReader *reader, SupervisorMessage *message)
         return get_u32(reader, 0, LOG_KIND_MAX - 1, &message->value);
     case SUPERVISOR_SET_BALLOON:
         return byte_reader_get_le64(reader, &message->size);
+    case SUPERVISOR_VERIFY_BOOT:
+        return byte_reader_get_le32(reader, &message->value);
     case SUPERVISOR_INITIALIZE_PARTITION:
         if (byte_reader_get_le32(reader, &message->value) < 0)
             return -EBADMSG;

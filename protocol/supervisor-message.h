@@ -57,6 +57,10 @@ typedef enum SupervisorMessageType {
     SUPERVISOR_LISTEN_VSOCK = 14,
     SUPERVISOR_CAPTURE_VSOCK = 15, /* writes the guest's packets to what it carries. @id */
     SUPERVISOR_SET_BALLOON = 16,   /* takes @size bytes of its memory from the guest */
+    /* In place of LAUNCH, as CREATE_IDSIG: holds the kernel in the second file it carries and the
+     * initrd in the third, which is of the AvbBootInitrd @value, against the vbmeta in the first.
+     */
+    SUPERVISOR_VERIFY_BOOT = 17,
     /* Up. */
     SUPERVISOR_ACCEPTED = 64,  /* the spec is good; events follow */
     SUPERVISOR_REFUSED = 65,   /* @error_kind and @text; nothing was started */

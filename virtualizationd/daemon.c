@@ -30,6 +30,7 @@
 #include "common/seccomp-policy.h"
 #include "dbus/interfaces.h"
 #include "virtualizationd/authorization.h"
+#include "virtualizationd/boot-check.h"
 #include "virtualizationd/disk-job.h"
 #include "virtualizationd/kill-point.h"
 #include "virtualizationd/launcher.h"
@@ -422,6 +423,7 @@ static void tear_down(Daemon *daemon)
     authorization_give_up(daemon);
     while (!LIST_EMPTY(&daemon->disk_jobs))
         disk_job_give_up(LIST_FIRST(&daemon->disk_jobs));
+    boot_check_forget_all(daemon);
     while (!LIST_EMPTY(&daemon->vms))
         vm_leave(LIST_FIRST(&daemon->vms)); /* what was started lives on */
     bus_object_free(daemon->manager);

@@ -15,6 +15,7 @@
 
 typedef struct Vm Vm;
 typedef struct DiskJob DiskJob;
+typedef struct BootCheck BootCheck;
 typedef struct Question Question;
 
 /* Supervisors and the bus take turns: priorities are strict, and neither may starve the other. */
@@ -45,7 +46,8 @@ typedef struct Daemon {
     bool answers_due;        /* it has waited for them, and does no more */
     LIST_HEAD(, Vm) vms;
     LIST_HEAD(, DiskJob) disk_jobs;
-    LIST_HEAD(, Question) questions; /* to polkit: authorization.c */
+    LIST_HEAD(, BootCheck) boot_checks; /* under way, and the results that are kept */
+    LIST_HEAD(, Question) questions;    /* to polkit: authorization.c */
     uint64_t last_question;
     bool has_group;
     gid_t group; /* of the setting Group= */

@@ -20,7 +20,9 @@ struct DiskJob {
     LIST_ENTRY(DiskJob) link;
     int connection; /* to the launcher */
     sd_event_source *io;
-    BusCall *call;
+    BusCall *call; /* whose job it is; NULL: the daemon's own, whose end these hear of */
+    DiskJobDone done;
+    void *userdata;
     QuotaCharge charge;
 };
 
@@ -35,13 +37,27 @@ static void release(DiskJob *job)
     free(job);
 }
 
+/* Ends the job; @error, unless it is clear, says what it has failed of. */
+static void conclude(DiskJob *job, const Error *error)
+{
+    DiskJobDone done = job->done;
+    void *userdata = job->userdata;
+
+    if (job->call && error->kind != ERROR_NONE)
+        bus_call_reply_error(job->call, error);
+    else if (job->call)
+        bus_call_reply(job->call, DBUS_TYPE_INVALID);
+    release(job);
+    if (done)
+        done(userdata, error);
+}
+
 void disk_job_give_up(DiskJob *job)
 {
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
     (void)error_set(&error, ERROR_UNAVAILABLE, "the job was given up: call again");
-    bus_call_reply_error(job->call, &error);
-    release(job);
+    conclude(job, &error);
 }
 
 void disk_job_client_gone(Daemon *daemon, const char *name)
@@ -50,7 +66,7 @@ void disk_job_client_gone(Daemon *daemon, const char *name)
 
     for (job = LIST_FIRST(&daemon->disk_jobs); job; job = next) {
         next = LIST_NEXT(job, link);
-        if (strcmp(bus_call_get_caller(job->call)->name, name) == 0)
+        if (job->call && strcmp(bus_call_get_caller(job->call)->name, name) == 0)
             disk_job_give_up(job);
     }
 }
@@ -59,15 +75,11 @@ static void answer(DiskJob *job, const SupervisorMessage *message)
 {
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
-    if (message->type == SUPERVISOR_ACCEPTED) {
-        bus_call_reply(job->call, DBUS_TYPE_INVALID);
-        return;
-    }
     if (message->type == SUPERVISOR_REFUSED)
         (void)error_set(&error, message->error_kind, "%s", message->text);
-    else
+    else if (message->type != SUPERVISOR_ACCEPTED)
         (void)error_set(&error, ERROR_FAILED, "the launcher ended without an answer");
-    bus_call_reply_error(job->call, &error);
+    conclude(job, &error);
 }
 
 static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -85,7 +97,6 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
     if (r < 0 || size == 0 || supervisor_message_decode(bytes, size, &message) < 0)
         message.type = 0; /* no answer */
     answer(job, &message);
-    release(job);
     return 0;
 }
 
@@ -116,23 +127,20 @@ static int charge_job(Daemon *daemon, uid_t uid, QuotaCharge *charge, Error *err
     return r;
 }
 
-/* Gives the job to a new launcher, which answers once. */
+/* Gives the job to a new launcher, which answers once. @ret_job, which is lent, is not in the hands
+ * of a client yet: see start_call_job(). */
 static int start_job(Daemon *daemon,
                      const SupervisorMessage *message,
                      const int *fds,
                      size_t n_fds,
-                     BusCall *call,
+                     DiskJob **ret_job,
                      Error *error)
 {
     uint8_t bytes[SUPERVISOR_MESSAGE_SIZE_MAX];
     size_t size = supervisor_message_encode(message, bytes);
     _cleanup_close_ int connection = -EBADF;
 
-    _cleanup_(quota_charge_release) QuotaCharge charge = { 0 };
-
-    int r = charge_job(daemon, bus_call_get_caller(call)->uid, &charge, error);
-    if (r >= 0)
-        r = launcher_connect(daemon->launcher_dir, &connection, error);
+    int r = launcher_connect(daemon->launcher_dir, &connection, error);
     if (r < 0)
         return r;
     r = fd_message_send(connection, bytes, size, fds, n_fds);
@@ -142,9 +150,6 @@ static int start_job(Daemon *daemon,
     if (!job)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     job->connection = take_fd(&connection);
-    job->call = bus_call_ref(call);
-    job->charge = charge;
-    charge = (QuotaCharge){ 0 }; /* it is the job's */
     LIST_INSERT_HEAD(&daemon->disk_jobs, job, link);
     r = sd_event_add_io(daemon->event, &job->io, job->connection, EPOLLIN, on_connection, job);
     if (r < 0) {
@@ -152,6 +157,29 @@ static int start_job(Daemon *daemon,
         return error_set_errno(error, ERROR_FAILED, r, "cannot watch the launcher");
     }
     (void)sd_event_source_set_description(job->io, "disk-worker");
+    *ret_job = job;
+    return 0;
+}
+
+/* The same for @call, which its end answers. */
+static int start_call_job(Daemon *daemon,
+                          const SupervisorMessage *message,
+                          const int *fds,
+                          size_t n_fds,
+                          BusCall *call,
+                          Error *error)
+{
+    _cleanup_(quota_charge_release) QuotaCharge charge = { 0 };
+    DiskJob *job;
+
+    int r = charge_job(daemon, bus_call_get_caller(call)->uid, &charge, error);
+    if (r >= 0)
+        r = start_job(daemon, message, fds, n_fds, &job, error);
+    if (r < 0)
+        return r;
+    job->call = bus_call_ref(call);
+    job->charge = charge;
+    charge = (QuotaCharge){ 0 }; /* it is the job's */
     return 0;
 }
 
@@ -180,7 +208,7 @@ int disk_job_initialize_partition(
     const SupervisorMessage message = { .type = SUPERVISOR_INITIALIZE_PARTITION,
                                         .value = partition_type,
                                         .size = size };
-    return start_job(daemon, &message, &image, 1, call, error);
+    return start_call_job(daemon, &message, &image, 1, call, error);
 }
 
 static int check_apk(int apk, int idsig, Error *error)
@@ -209,5 +237,21 @@ int disk_job_create_or_update_idsig(
     int r = check_image(daemon, idsig, error);
     if (r >= 0)
         r = check_apk(apk, idsig, error);
-    return r < 0 ? r : start_job(daemon, &message, fds, 2, call, error);
+    return r < 0 ? r : start_call_job(daemon, &message, fds, 2, call, error);
+}
+
+int disk_job_verify_boot(
+    Daemon *daemon, const BootFiles *files, DiskJobDone done, void *userdata, Error *error)
+{
+    const SupervisorMessage message = { .type = SUPERVISOR_VERIFY_BOOT,
+                                        .value = files->initrd_kind };
+    const int fds[] = { files->vbmeta, files->kernel, files->initrd };
+    DiskJob *job;
+
+    int r = start_job(daemon, &message, fds, ELEMENTS_OF(fds), &job, error);
+    if (r < 0)
+        return r;
+    job->done = done;
+    job->userdata = userdata;
+    return 0;
 }

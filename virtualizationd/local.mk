@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libvirtualizationd.a
 libvirtualizationd_a_SOURCES = \
 	%D%/authorization.c %D%/authorization.h \
+	%D%/boot-check.c %D%/boot-check.h \
 	%D%/bus-dict.c %D%/bus-dict.h \
 	%D%/capabilities.c %D%/capabilities.h \
 	%D%/cid-pool.c %D%/cid-pool.h \

@@ -25,6 +25,7 @@
 #include "common/seccomp-policy.h"
 #include "common/text.h"
 #include "composite-disk/apk-idsig.h"
+#include "composite-disk/avb-boot.h"
 #include "composite-disk/merkle-builder.h"
 #include "composite-disk/partition-file.h"
 #include "vmm-launcher/box.h"
@@ -104,15 +105,32 @@ static int wait_for_map(void *userdata)
     return recv(job->worker_end, &byte, 1, 0) == 1 ? 0 : -ECONNRESET;
 }
 
+static int verify_boot(const Job *job, Error *error)
+{
+    AvbBoot boot = { .initrd_kind = (AvbBootInitrd)job->message->value };
+
+    int r = byte_source_from_fd(job->fds[0], "vbmeta", &boot.vbmeta, error);
+    if (r >= 0)
+        r = byte_source_from_fd(job->fds[1], "kernel", &boot.kernel, error);
+    if (r >= 0)
+        r = byte_source_from_fd(job->fds[2], "initrd", &boot.initrd, error);
+    return r < 0 ? r : avb_boot_verify(&boot, error);
+}
+
 /* The part that sees what is in the files. */
 static int do_job(const Job *job, Error *error)
 {
     bool written;
 
-    if (job->message->type == SUPERVISOR_INITIALIZE_PARTITION)
+    switch ((int)job->message->type) {
+    case SUPERVISOR_INITIALIZE_PARTITION:
         return partition_file_initialize(job->fds[0], (PartitionType)job->message->value,
                                          job->message->size, error);
-    return apk_idsig_update(job->fds[0], job->fds[1], NULL, &written, error);
+    case SUPERVISOR_CREATE_IDSIG:
+        return apk_idsig_update(job->fds[0], job->fds[1], NULL, &written, error);
+    default:
+        return verify_boot(job, error);
+    }
 }
 
 /* libcrypto reads its configuration and makes its tables when it is first used, which the policy
@@ -131,13 +149,14 @@ static int prepare_libcrypto(void)
  * file, which the policy would let it cut off. */
 static int close_others(const Job *job)
 {
-    const int keep[] = { job->fds[0], job->n_fds > 1 ? job->fds[1] : -EBADF, job->worker_end };
+    int keep[DISK_JOB_FILES_MAX + 1] = { job->worker_end };
 
+    memcpy(keep + 1, job->fds, job->n_fds * sizeof(int));
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (dup2(job->null_fd, fd) < 0)
             return -errno;
     }
-    fd_close_all_but(keep, ELEMENTS_OF(keep), -EBADF);
+    fd_close_all_but(keep, job->n_fds + 1, -EBADF);
     return 0;
 }
 
@@ -179,6 +198,14 @@ static int check_partition(Job *job, Error *error)
     return 0;
 }
 
+static int check_boot(const Job *job, Error *error)
+{
+    if (job->message->value >= AVB_BOOT_INITRD_MAX)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "there is no kind %u of initrds",
+                         job->message->value);
+    return 0; /* and nothing is written */
+}
+
 /* How large the idsig gets. */
 static int check_apk(int fd, Job *job, Error *error)
 {
@@ -189,6 +216,18 @@ static int check_apk(int fd, Job *job, Error *error)
         return error_set(error, ERROR_INVALID_FILE, "the APK has no size");
     job->file_size_max = geometry.tree_size + IDSIG_HEADER_MAX;
     return 0;
+}
+
+static int check_job(Job *job, const LaunchRequest *request, Error *error)
+{
+    switch ((int)request->job->type) {
+    case SUPERVISOR_INITIALIZE_PARTITION:
+        return check_partition(job, error);
+    case SUPERVISOR_CREATE_IDSIG:
+        return check_apk(request->fds[0], job, error);
+    default:
+        return check_boot(job, error);
+    }
 }
 
 /* A file in memory that its maker has closed to changes, in part: half a job would be done. */
@@ -214,13 +253,14 @@ static int check_file(int fd, bool writable, Error *error)
     return 0;
 }
 
-/* Takes the files, and locks them: the last one is written, one before it read. */
+/* Takes the files, and locks them: one that is written is the last, and the others are read. */
 static int take_files(Job *job, const LaunchRequest *request, Error *error)
 {
+    bool writes = request->job->type != SUPERVISOR_VERIFY_BOOT;
     int r = 0;
 
     for (size_t i = 0; r >= 0 && i < request->n_fds; i++) {
-        bool writable = i + 1 == request->n_fds;
+        bool writable = writes && i + 1 == request->n_fds;
 
         r = check_file(request->fds[i], writable, error);
         if (r >= 0)
@@ -343,17 +383,13 @@ int disk_worker_run(const TemplateOptions *options,
 {
     _cleanup_(job_deinit) Job job = { .message = request->job,
                                       .connection = connection,
-                                      .locks = { -EBADF, -EBADF },
+                                      .locks = { -EBADF, -EBADF, -EBADF },
                                       .box = BOX_INIT,
                                       .null_fd = -EBADF,
                                       .worker_end = -EBADF };
     _cleanup_close_ int uid_lock = -EBADF;
-    int r = 0;
+    int r = check_job(&job, request, error);
 
-    if (request->job->type == SUPERVISOR_INITIALIZE_PARTITION)
-        r = check_partition(&job, error);
-    else
-        r = check_apk(request->fds[0], &job, error);
     if (r >= 0)
         r = take_files(&job, request, error);
     if (r < 0)

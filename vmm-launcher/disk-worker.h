@@ -11,6 +11,8 @@
 /* Does the job of @request:
  * - INITIALIZE_PARTITION: the file becomes a new partition image, of a PartitionType.
  * - CREATE_IDSIG: the second file becomes the idsig of the APK in the first, unless it is already.
+ * - VERIFY_BOOT: kernel and initrd, the second file and the third, are what the vbmeta in the first
+ *   says.
  * The job ends when the daemon closes its end of @connection, which is lent. It may be half done
  * then: an idsig without its version, or a partition image without its beginning.
  * @unprivileged: see box_gain_privilege(). The calling process drops its privileges for good.

@@ -95,7 +95,16 @@ static int receive_files(int connection, size_t n_fds, LaunchRequest *request, E
 /* How many files a job comes with; 0: the message is no job. */
 static size_t count_job_files(SupervisorMessageType type)
 {
-    return type == SUPERVISOR_INITIALIZE_PARTITION ? 1 : type == SUPERVISOR_CREATE_IDSIG ? 2 : 0;
+    switch ((int)type) {
+    case SUPERVISOR_INITIALIZE_PARTITION:
+        return 1;
+    case SUPERVISOR_CREATE_IDSIG:
+        return 2;
+    case SUPERVISOR_VERIFY_BOOT:
+        return 3;
+    default:
+        return 0;
+    }
 }
 
 /* Takes the message and its files over. */

@@ -14,7 +14,7 @@ typedef enum LaunchRequestKind {
     REQUEST_DISK_JOB,
 } LaunchRequestKind;
 
-#define DISK_JOB_FILES_MAX 2
+#define DISK_JOB_FILES_MAX 3
 
 typedef struct LaunchRequest {
     LaunchRequestKind kind;

@@ -25,6 +25,7 @@ static const SupervisorMessage samples[] = {
     { .type = SUPERVISOR_CONNECT, .id = UINT32_MAX, .value = 1024 },
     { .type = SUPERVISOR_INITIALIZE_PARTITION, .value = 2, .size = UINT64_MAX },
     { .type = SUPERVISOR_CREATE_IDSIG },
+    { .type = SUPERVISOR_VERIFY_BOOT, .value = 1 },
     { .type = SUPERVISOR_OPEN_CONSOLE, .id = UINT32_MAX, .value = CONSOLE_TAKE_OVER },
     { .type = SUPERVISOR_OPEN_LOG, .id = 1, .value = LOG_KIND_VMM },
     { .type = SUPERVISOR_ACCEPTED },
@@ -161,7 +162,7 @@ static void every_truncation_and_a_byte_too_many_are_refused(void **state)
 static void types_of_no_message_are_refused(void **state)
 {
     (void)state;
-    static const uint16_t types[] = { 0,      SUPERVISOR_SET_BALLOON + 1, SUPERVISOR_ACCEPTED - 1,
+    static const uint16_t types[] = { 0,      SUPERVISOR_VERIFY_BOOT + 1, SUPERVISOR_ACCEPTED - 1,
                                       0x0101, SUPERVISOR_STOP_STEP + 1,   UINT16_MAX };
     SupervisorMessage decoded;
 
