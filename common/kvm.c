@@ -11,9 +11,8 @@
 #include "common/cleanup.h"
 #include "common/fd.h"
 
-/* Whether the first processor's flags name a virtualization extension. A nested host may offer a
- * /dev/kvm without one, by paravirtualization: stock kernels hang in its guests. */
-static bool processor_has_extension(void)
+/* Whether the first processor has one of these flags. */
+static bool processor_has_flag(const char *const *flags, size_t n_flags)
 {
     _cleanup_fclose_ FILE *file = fopen("/proc/cpuinfo", "re");
     char line[8192];
@@ -21,10 +20,31 @@ static bool processor_has_extension(void)
     if (!file)
         return false;
     while (fgets(line, sizeof(line), file)) {
-        if (strncmp(line, "flags", strlen("flags")) == 0)
-            return strstr(line, " vmx") || strstr(line, " svm");
+        if (strncmp(line, "flags", strlen("flags")) != 0)
+            continue;
+        for (size_t i = 0; i < n_flags; i++) {
+            if (strstr(line, flags[i]))
+                return true;
+        }
+        return false;
     }
     return false;
+}
+
+/* Whether it has a virtualization extension. A nested host may offer a /dev/kvm without one, by
+ * paravirtualization: stock kernels hang in its guests. */
+static bool processor_has_extension(void)
+{
+    static const char *const flags[] = { " vmx", " svm" };
+
+    return processor_has_flag(flags, ELEMENTS_OF(flags));
+}
+
+bool kvm_is_nested(void)
+{
+    static const char *const flags[] = { " hypervisor" };
+
+    return processor_has_flag(flags, ELEMENTS_OF(flags));
 }
 
 bool kvm_is_usable(const char **ret_reason)

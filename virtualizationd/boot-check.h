@@ -8,8 +8,9 @@
 
 #include "virtualizationd/disk-job.h"
 
-#define BOOT_CHECKS_KEPT_MAX 64 /* results: of more systems, with two initrds each, than one has \
-                                 */
+#define BOOT_CHECKS_KEPT_MAX                                            \
+    64 /* results: of more systems, with two initrds each, than one has \
+        */
 
 typedef struct BootCheck BootCheck;
 

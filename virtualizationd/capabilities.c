@@ -7,30 +7,63 @@
 #include "common/cgroup.h"
 #include "config.h"
 #include "virtualizationd/bus-dict.h"
+#include "virtualizationd/os-list.h"
+
+typedef enum FeatureState {
+    FEATURE_ABSENT,
+    FEATURE_THERE,
+    FEATURE_NEEDS_KVM,
+    FEATURE_NEEDS_SYSTEM, /* for guests, that is */
+} FeatureState;
 
 /* What a program may want to know before it asks for it; the manual is the XML of the interface. */
 static const struct {
     const char *name;
-    bool is_there, needs_kvm;
+    FeatureState state;
 } features[] = {
-    { "app-configurations", false, false },
-    { "balloon", true, false },
-    { "composite-disks", true, false },
-    { "device-assignment", false, false },
-    { "instance-ids", true, false },
-    { "kvm", true, true },
-    { "network", false, false },
-    { "protected-vms", false, false },
-    { "remote-attestation", false, false },
-    { "vsock-capture", true, false },
-    { "vsock-listen", true, false },
+    { "app-configurations", FEATURE_NEEDS_SYSTEM },
+    { "balloon", FEATURE_THERE },
+    { "composite-disks", FEATURE_THERE },
+    { "device-assignment", FEATURE_ABSENT },
+    { "instance-ids", FEATURE_THERE },
+    { "kvm", FEATURE_NEEDS_KVM },
+    { "network", FEATURE_ABSENT },
+    { "protected-vms", FEATURE_ABSENT },
+    { "remote-attestation", FEATURE_ABSENT },
+    { "vsock-capture", FEATURE_THERE },
+    { "vsock-listen", FEATURE_THERE },
 };
+
+static bool has_system(const Daemon *daemon)
+{
+    size_t n_names = 0;
+    char **names = NULL;
+
+    bool has = os_list_read(daemon->options->os_dirs, &names, &n_names) >= 0 && n_names > 0;
+    os_list_free(names);
+    return has;
+}
+
+static bool has_feature(const Daemon *daemon, FeatureState state)
+{
+    switch (state) {
+    case FEATURE_ABSENT:
+        return false;
+    case FEATURE_THERE:
+        return true;
+    case FEATURE_NEEDS_KVM:
+        return daemon->kvm_usable;
+    case FEATURE_NEEDS_SYSTEM:
+        return has_system(daemon);
+    }
+    return false;
+}
 
 bool capabilities_has_feature(const Daemon *daemon, const char *name)
 {
     for (size_t i = 0; i < ELEMENTS_OF(features); i++) {
         if (strcmp(features[i].name, name) == 0)
-            return features[i].is_there && (!features[i].needs_kvm || daemon->kvm_usable);
+            return has_feature(daemon, features[i].state);
     }
     return false;
 }

@@ -114,6 +114,7 @@ static void measure_host(Daemon *daemon)
         cgroup_open_root(&cgroups) < 0 ? 0 : cgroup_get_controllers(cgroups);
     daemon->has_landlock = landlock_get_abi() > 0;
     daemon->kvm_usable = kvm_is_usable(&daemon->kvm_reason);
+    daemon->is_nested = kvm_is_nested();
 }
 
 /* Descriptors wait here for the VMs that they are for. */

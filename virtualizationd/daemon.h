@@ -62,7 +62,7 @@ typedef struct Daemon {
     uint32_t host_cpus;
     unsigned cgroup_controllers; /* of CgroupController */
     bool has_landlock;
-    bool kvm_usable;
+    bool kvm_usable, is_nested;
     const char *kvm_reason;
 } Daemon;
 

@@ -243,6 +243,15 @@ int instance_registry_claim(InstanceRegistry *registry,
     return r;
 }
 
+bool instance_registry_has(const InstanceRegistry *registry,
+                           const uint8_t id[static INSTANCE_ID_SIZE],
+                           uid_t owner)
+{
+    const Instance *instance = find(registry, id);
+
+    return instance && instance->owner == owner;
+}
+
 int instance_registry_remove(InstanceRegistry *registry,
                              const uint8_t id[static INSTANCE_ID_SIZE],
                              uid_t owner,

@@ -44,6 +44,11 @@ int instance_registry_claim(InstanceRegistry *registry,
                             bool force,
                             Error *error);
 
+/* Whether @id is @owner's. */
+bool instance_registry_has(const InstanceRegistry *registry,
+                           const uint8_t id[static INSTANCE_ID_SIZE],
+                           uid_t owner);
+
 /* Forgets @id, which is @owner's, or with @force anybody's. ERROR_NO_SUCH_INSTANCE when it is not,
  * whether or not it is somebody else's. */
 int instance_registry_remove(InstanceRegistry *registry,

@@ -21,6 +21,7 @@ libvirtualizationd_a_SOURCES = \
 	%D%/vm.c %D%/vm.h \
 	%D%/kill-point.h \
 	%D%/state-file.c %D%/state-file.h \
+	%D%/vm-app.c %D%/vm-app.h \
 	%D%/vm-app-config.c %D%/vm-app-config.h \
 	%D%/vm-adopt.c %D%/vm-adopt.h \
 	%D%/vm-events.c %D%/vm-events.h \
@@ -37,7 +38,7 @@ libvirtualizationd_a_SOURCES = \
 	%D%/vm-launch.c %D%/vm-launch.h
 
 virtualizationd_libs = libvirtualizationd.a libbus.a libcomposite-disk.a libprotocol.a libcommon.a \
-	$(SYSTEMD_LIBS) $(DBUS_LIBS) $(JSON_LIBS) $(INIH_LIBS) $(ZLIB_LIBS)
+	$(SYSTEMD_LIBS) $(DBUS_LIBS) $(JSON_LIBS) $(INIH_LIBS) $(PROTOBUF_C_LIBS) $(ZLIB_LIBS)
 
 pkglibexec_PROGRAMS += programs/virtualizationd
 programs_virtualizationd_SOURCES = %D%/main.c

@@ -46,6 +46,24 @@ static int read_config_path(const JsonField *field,
     return json_field_read_string(field, value, pointer, destination, error);
 }
 
+static int read_key(const JsonField *field,
+                    json_object *value,
+                    const char *pointer,
+                    void *destination,
+                    Error *error)
+{
+    const char *key = json_object_get_string(value);
+    char shown[JSON_FIELD_SHOWN_SIZE];
+
+    if (strncmp(key, VM_APP_HOST_PREFIX, strlen(VM_APP_HOST_PREFIX)) == 0) {
+        text_escape(key, strlen(key), shown, sizeof(shown));
+        return JSON_INVALID(error, pointer,
+                            "'%s' is a name for the host's own files: call it './%s', for example",
+                            shown, shown);
+    }
+    return json_field_read_string(field, value, pointer, destination, error);
+}
+
 static int read_binary(const JsonField *field,
                        json_object *value,
                        const char *pointer,
@@ -99,8 +117,11 @@ static int read_apexes(const JsonField *field,
 
 static const char *const debug_levels[] = { "none", "full", NULL };
 
-#define FILE_KEY(json_name, owner, member) \
-    JSON_FIELD_STRING(json_name, owner, member, 1, VM_CONFIG_FILE_KEY_MAX)
+#define FILE_KEY(json_name, owner, member)                                         \
+    {                                                                              \
+        .name = json_name, .type = json_type_string, .read = read_key,             \
+        .offset = offsetof(owner, member), .min = 1, .max = VM_CONFIG_FILE_KEY_MAX \
+    }
 
 static const JsonField extra_apk_fields[] = {
     FILE_KEY("apk", VmAppExtraApk, apk),

@@ -18,6 +18,10 @@ typedef struct json_object json_object;
 #define VM_CONFIG_EXTRA_APKS_MAX 50
 #define VM_CONFIG_OS_DEFAULT     "microguest"
 
+/* What the keys of the host's own files in an app's VM begin with; none that a client gives does.
+ */
+#define VM_APP_HOST_PREFIX "host:"
+
 typedef enum VmDebugLevel {
     DEBUG_LEVEL_NONE, /* as a payload in use is run */
     DEBUG_LEVEL_FULL,

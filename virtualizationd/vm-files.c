@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "virtualizationd/vm-files.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -20,6 +21,12 @@ VmFile *vm_files_find(const VmFiles *files, const char *key)
     return NULL;
 }
 
+/* Whether the key is one of the host's own files, in the VM of an app. */
+static bool is_hosts_key(const char *key)
+{
+    return strncmp(key, VM_APP_HOST_PREFIX, strlen(VM_APP_HOST_PREFIX)) == 0;
+}
+
 static int add(
     VmFiles *files, const char *key, VmFileUse use, bool writable, bool optional, Error *error)
 {
@@ -37,6 +44,10 @@ static int add(
     if (same)
         return 0;
 
+    VmFile *grown = reallocarray(files->files, files->n_files + 1, sizeof(VmFile));
+    if (!grown)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    files->files = grown;
     VmFile *file = &files->files[files->n_files];
     *file = (VmFile){ .use = use, .writable = writable, .optional = optional, .fd = -EBADF };
     file->key = strdup(key);
@@ -66,15 +77,9 @@ int vm_files_init(VmFiles *files, const VmConfig *config, Error *error)
         { VM_FILE_LOG, VM_FILE_OUTPUT },
         { VM_FILE_PAYLOAD_OUT, VM_FILE_OUTPUT },
     };
-    size_t n_max = ELEMENTS_OF(reserved) + 3;
     int r = 0;
 
-    for (size_t i = 0; i < config->n_disks; i++)
-        n_max += 1 + config->disks[i].n_partitions;
-    *files = (VmFiles){ .files = calloc(n_max, sizeof(VmFile)) };
-    if (!files->files)
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
-
+    *files = (VmFiles){ 0 };
     for (size_t i = 0; r >= 0 && i < ELEMENTS_OF(reserved); i++)
         r = add(files, reserved[i].key, reserved[i].use, false, true, error);
     if (r >= 0)
@@ -85,9 +90,13 @@ int vm_files_init(VmFiles *files, const VmConfig *config, Error *error)
         r = add(files, config->bootloader, VM_FILE_BOOT, false, false, error);
     for (size_t i = 0; r >= 0 && i < config->n_disks; i++)
         r = add_disk(files, &config->disks[i], error);
-    if (r < 0)
+    if (r < 0) {
         vm_files_deinit(files);
-    return r;
+        return r;
+    }
+    for (size_t i = 0; config->app && i < files->n_files; i++)
+        files->files[i].is_hosts = is_hosts_key(files->files[i].key);
+    return 0;
 }
 
 void vm_files_deinit(VmFiles *files)
@@ -171,16 +180,10 @@ static int check_file(const VmFile *file, int fd, struct stat *ret_status, Error
     return 0;
 }
 
-int vm_files_take(VmFiles *files, const char *key, int fd, Error *error)
+static int take(VmFile *file, int fd, Error *error)
 {
     _cleanup_close_ int owned = fd;
-    VmFile *file = vm_files_find(files, key);
 
-    if (!file)
-        return error_set(error, ERROR_INVALID_FILE,
-                         "the configuration names no file '%s': leave it out", key);
-    if (file->is_there)
-        return error_set(error, ERROR_INVALID_FILE, "the file '%s' is there already", key);
     int r = check_file(file, owned, &file->status, error);
     if (r < 0)
         return r;
@@ -190,10 +193,39 @@ int vm_files_take(VmFiles *files, const char *key, int fd, Error *error)
     return 0;
 }
 
+int vm_files_take(VmFiles *files, const char *key, int fd, Error *error)
+{
+    _cleanup_close_ int owned = fd;
+    VmFile *file = vm_files_find(files, key);
+
+    if (!file || file->is_hosts)
+        return error_set(error, ERROR_INVALID_FILE,
+                         "the configuration names no file '%s': leave it out", key);
+    if (file->is_there)
+        return error_set(error, ERROR_INVALID_FILE, "the file '%s' is there already", key);
+    return take(file, take_fd(&owned), error);
+}
+
+int vm_files_bring(VmFiles *files, const char *key, int fd, Error *error)
+{
+    VmFile *file = vm_files_find(files, key);
+
+    assert(file && file->is_hosts && !file->is_there);
+    return take(file, fd, error);
+}
+
 int vm_files_note(VmFiles *files, const char *key, const struct stat *status, Error *error)
 {
     VmFile *file = vm_files_find(files, key);
 
+    /* The system of an app is not looked at again: its disk is known by the record only. */
+    if (!file && is_hosts_key(key)) {
+        int r = add(files, key, VM_FILE_DISK, false, false, error);
+        if (r < 0)
+            return r;
+        file = vm_files_find(files, key);
+        file->is_hosts = true;
+    }
     if (!file || file->use != VM_FILE_DISK)
         return error_set(error, ERROR_INVALID_FILE, "the configuration names no image '%s'", key);
     file->status = *status;

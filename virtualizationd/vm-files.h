@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The descriptors that a VM's configuration names, as clients bring them, each checked for its kind
- * and access mode. Also the disks that are made of them. */
+ * and access mode; an app's VM has some of the host's own, too. Also the disks that are made of
+ * them.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -23,6 +25,7 @@ typedef struct VmFile {
     VmFileUse use;
     bool writable;      /* an image that the VM writes */
     bool optional;      /* the VM starts without it, too */
+    bool is_hosts;      /* no client's to bring: its key has VM_APP_HOST_PREFIX */
     bool is_there;      /* it was brought */
     int fd;             /* owned; negative until then, and once the VM has it */
     struct stat status; /* once it is there */
@@ -46,6 +49,9 @@ void vm_files_deinit(VmFiles *files);
 /* Takes @fd for @key, whether it succeeds or not. ERROR_INVALID_FILE when no such file is named,
  * it is there already, or the descriptor is of the wrong kind or mode. */
 int vm_files_take(VmFiles *files, const char *key, int fd, Error *error);
+
+/* The same for one of the host's own, which a client cannot bring. */
+int vm_files_bring(VmFiles *files, const char *key, int fd, Error *error);
 
 /* Notes that the VM has the image @key, a file with this @status that is not open here. */
 int vm_files_note(VmFiles *files, const char *key, const struct stat *status, Error *error);

@@ -243,8 +243,7 @@ static void on_accepted(Vm *vm)
     bus_call_unref(call);
 }
 
-/* The VM may be gone then. */
-static void on_refused(Vm *vm, ErrorKind kind, const char *sentence)
+void vm_refuse_start(Vm *vm, ErrorKind kind, const char *sentence)
 {
     DeathRecord record = { .reason = DEATH_START_FAILED,
                            .initiator = INITIATOR_HOST,
@@ -375,9 +374,9 @@ static void on_answer(Vm *vm, const SupervisorMessage *message)
     if (message->type == SUPERVISOR_ACCEPTED)
         on_accepted(vm);
     else if (message->type == SUPERVISOR_REFUSED)
-        on_refused(vm, message->error_kind, message->text);
+        vm_refuse_start(vm, message->error_kind, message->text);
     else
-        on_refused(vm, ERROR_FAILED, "the launcher does not keep to the protocol");
+        vm_refuse_start(vm, ERROR_FAILED, "the launcher does not keep to the protocol");
 }
 
 static void on_news(Vm *vm, const SupervisorMessage *message)
@@ -423,7 +422,7 @@ static void on_end(Vm *vm)
     if (vm->state == VM_DEAD)
         close_connection(vm); /* it has said all */
     else if (!vm->accepted && vm->adoption == ADOPTION_NONE)
-        on_refused(vm, ERROR_START_FAILED, "the launcher ended without an answer");
+        vm_refuse_start(vm, ERROR_START_FAILED, "the launcher ended without an answer");
     else
         vm_lose_supervisor(vm, "its supervisor has ended");
 }

@@ -18,6 +18,10 @@ void vm_conclude(Vm *vm, const DeathRecord *record, uint64_t event_number);
  * clients know. */
 void vm_conclude_from_history(Vm *vm, bool told);
 
+/* The VM, which was told to start, cannot: whoever waits is told why. It is dead then, or, if it is
+ * CreateVm that waits, gone. */
+void vm_refuse_start(Vm *vm, ErrorKind kind, const char *sentence);
+
 /* The supervisor is gone, or not to be talked to. */
 void vm_lose_supervisor(Vm *vm, const char *sentence);
 

@@ -42,7 +42,7 @@ static int on_add_files(void *object, BusCall *call, Error *error)
     Vm *vm = object;
     DBusMessageIter arguments;
 
-    if (vm->state != VM_NOT_STARTED || vm->connection >= 0)
+    if (vm->state != VM_NOT_STARTED || vm_is_being_started(vm))
         return error_set(error, ERROR_INVALID_STATE, "VM '%s' takes no more files: it was started",
                          vm->name);
     dbus_message_iter_init(bus_call_get_message(call), &arguments);

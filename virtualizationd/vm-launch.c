@@ -186,6 +186,10 @@ static int fill_spec(
     spec->seccomp_action = vm->seccomp_action;
     spec->paused = vm->start_paused;
     spec->balloon = config->balloon;
+    if (config->app) {
+        spec->has_instance = true;
+        memcpy(spec->instance_id, config->app->instance_id, sizeof(spec->instance_id));
+    }
     spec->payload_timeout_ms = config->payload_timeout_ms;
     spec->orphan_timeout_ms = vm->client ? (uint32_t)(settings->orphan_sec * MSEC_PER_SEC) : 0;
     spec->record_timeout_ms = (uint32_t)(settings->death_record_sec * MSEC_PER_SEC);

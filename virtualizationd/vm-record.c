@@ -51,6 +51,7 @@ int vm_record_encode(const VmRecord *record, uint8_t **ret_bytes, size_t *ret_si
     byte_writer_put_le32(&writer, record->owner);
     byte_writer_put_le32(&writer, record->cid);
     byte_writer_put_le32(&writer, record->cpus);
+    byte_writer_put_le64(&writer, record->memory_bytes);
     byte_writer_put_u8(&writer, (uint8_t)record->seccomp_action);
     byte_writer_put_le64(&writer, record->created_usec);
     put_text(&writer, record->name);
@@ -112,7 +113,7 @@ static int get_images(ByteReader *reader, VmRecord *record)
     return 0;
 }
 
-static int get_record(ByteReader *reader, VmRecord *record)
+static int get_record(ByteReader *reader, uint16_t version, VmRecord *record)
 {
     uint8_t seccomp_action;
     int r;
@@ -121,6 +122,7 @@ static int get_record(ByteReader *reader, VmRecord *record)
         byte_reader_get_le32(reader, &record->owner) < 0 ||
         byte_reader_get_le32(reader, &record->cid) < 0 || record->cid < LAUNCH_SPEC_CID_MIN ||
         record->cid > LAUNCH_SPEC_CID_MAX || byte_reader_get_le32(reader, &record->cpus) < 0 ||
+        (version > 1 && byte_reader_get_le64(reader, &record->memory_bytes) < 0) ||
         byte_reader_get_u8(reader, &seccomp_action) < 0 || seccomp_action >= SECCOMP_ACTION_MAX ||
         byte_reader_get_le64(reader, &record->created_usec) < 0)
         return -EBADMSG;
@@ -147,11 +149,11 @@ int vm_record_decode(const uint8_t *bytes, size_t size, VmRecord *ret_record, Er
     if (byte_reader_get_le32(&reader, &magic) < 0 || magic != VM_RECORD_MAGIC ||
         byte_reader_get_le16(&reader, &version) < 0)
         return error_set(error, ERROR_FAILED, "this is no record of a VM");
-    if (version != VM_RECORD_VERSION)
+    if (version == 0 || version > VM_RECORD_VERSION)
         return error_set(error, ERROR_NOT_SUPPORTED,
-                         "the VM's record is of version %u, and this daemon reads version %d",
+                         "the VM's record is of version %u, and this daemon reads up to version %d",
                          version, VM_RECORD_VERSION);
-    int r = get_record(&reader, &record);
+    int r = get_record(&reader, version, &record);
     if (r < 0) {
         vm_record_deinit(&record);
         return error_set_errno(error, ERROR_FAILED, r, "the VM's record is damaged");

@@ -5,7 +5,8 @@
  * its events, the last of which is the death record.
  *
  * Format: magic, version, then the fields of VmRecord in order, integers little-endian, texts as
- * u32 length and bytes, lists as u16 count and elements; nothing may be left over. The file of a
+ * u32 length and bytes, lists as u16 count and elements; nothing may be left over. Version 1 has no
+ * memory_bytes. The file of a
  * death: each event as u32 length and a message of supervisor-message.h. */
 #pragma once
 
@@ -19,7 +20,7 @@
 #include "protocol/launch-spec.h"
 
 #define VM_RECORD_MAGIC    0x31524d56U /* "VMR1" */
-#define VM_RECORD_VERSION  1
+#define VM_RECORD_VERSION  2
 #define VM_RECORD_SIZE_MAX (UINT32_C(16) << 20) /* 2048 images with keys as long as a path */
 
 /* An image of the VM, to tell others by. */
@@ -34,6 +35,7 @@ typedef struct VmRecord {
     uint32_t owner;
     uint32_t cid;
     uint32_t cpus;
+    uint64_t memory_bytes; /* 0: what the configuration says */
     LaunchSeccompAction seccomp_action;
     uint64_t created_usec; /* CLOCK_REALTIME */
     char *name;

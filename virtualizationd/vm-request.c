@@ -12,6 +12,7 @@
 #include "virtualizationd/kill-point.h"
 #include "virtualizationd/launcher.h"
 #include "virtualizationd/state-file.h"
+#include "virtualizationd/vm-app.h"
 #include "virtualizationd/vm-directory.h"
 #include "virtualizationd/vm-follow.h"
 #include "virtualizationd/vm-launch.h"
@@ -44,6 +45,7 @@ static int write_record(const Vm *vm, int directory)
     VmRecord record = { .owner = vm->owner,
                         .cid = vm->cid,
                         .cpus = vm->cpus,
+                        .memory_bytes = vm->config->memory_bytes,
                         .seccomp_action = vm->seccomp_action,
                         .created_usec = vm->created_usec,
                         .name = vm->name,
@@ -119,26 +121,17 @@ int vm_check_complete(const Vm *vm, Error *error)
     return 0;
 }
 
-int vm_start(Vm *vm, BusCall *call, bool is_new, Error *error)
+bool vm_is_being_started(const Vm *vm)
+{
+    return vm->state == VM_NOT_STARTED && (vm->connection >= 0 || vm->boot_check.check);
+}
+
+/* Nothing is left of it on an error. */
+static int launch_and_follow(Vm *vm, Error *error)
 {
     int connection = -EBADF;
 
-    if (vm->state != VM_NOT_STARTED)
-        return vm_refuse_state(vm, "started", error);
-    if (vm->connection >= 0)
-        return error_set(error, ERROR_INVALID_STATE, "VM '%s' is being started already", vm->name);
-    const char *missing = vm_files_find_missing(&vm->files);
-    if (missing)
-        return error_set(error, ERROR_INVALID_FILE,
-                         "the file '%s', which the configuration names, was not passed", missing);
-
-    QuotaCharge charge = { 0 };
-    int r =
-        call ? quota_charge_call(vm->daemon->quota, bus_call_get_caller(call)->uid, &charge, error)
-             : 0;
-    if (r < 0)
-        return r;
-    r = launch(vm, &connection, error);
+    int r = launch(vm, &connection, error);
     if (r >= 0) {
         r = vm_follow(vm, connection);
         if (r < 0) {
@@ -149,11 +142,64 @@ int vm_start(Vm *vm, BusCall *call, bool is_new, Error *error)
     }
     if (r < 0) {
         vm_directory_remove(vm->daemon->vms_fd, vm->id);
+        return r;
+    }
+    vm->is_recorded = true;
+    return 0;
+}
+
+/* The VM may be gone then. */
+static void on_boot_checked(void *userdata, const Error *cause)
+{
+    Vm *vm = userdata;
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+    int r;
+
+    if (cause->kind != ERROR_NONE)
+        r = error_set(&error, cause->kind,
+                      "the operating system '%s' is not what was signed, install it again: %s",
+                      vm->config->app->os, error_get_message(cause));
+    else
+        r = launch_and_follow(vm, &error);
+    if (r < 0)
+        vm_refuse_start(vm, error.kind, error_get_message(&error));
+}
+
+/* Launches the VM, or, if it is an app's, as soon as its system is known to be sound. */
+static int begin(Vm *vm, Error *error)
+{
+    int r = 1;
+
+    if (vm->config->app) {
+        const BootFiles files = vm_app_get_boot_files(vm->config, &vm->files);
+
+        vm->boot_check.done = on_boot_checked;
+        vm->boot_check.userdata = vm;
+        r = boot_check_begin(vm->daemon, &files, &vm->boot_check, error);
+    }
+    return r > 0 ? launch_and_follow(vm, error) : r;
+}
+
+int vm_start(Vm *vm, BusCall *call, bool is_new, Error *error)
+{
+    if (vm->state != VM_NOT_STARTED)
+        return vm_refuse_state(vm, "started", error);
+    if (vm_is_being_started(vm))
+        return error_set(error, ERROR_INVALID_STATE, "VM '%s' is being started already", vm->name);
+    int r = vm_check_complete(vm, error);
+    if (r < 0)
+        return r;
+
+    QuotaCharge charge = { 0 };
+    if (call)
+        r = quota_charge_call(vm->daemon->quota, bus_call_get_caller(call)->uid, &charge, error);
+    if (r >= 0)
+        r = begin(vm, error);
+    if (r < 0) {
         quota_charge_release(&charge);
         return r;
     }
     vm->start_charge = charge;
-    vm->is_recorded = true;
     vm->is_new = is_new;
     vm->start_call = bus_call_ref(call);
     return 0;

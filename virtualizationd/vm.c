@@ -12,6 +12,7 @@
 #include "common/random.h"
 #include "common/text.h"
 #include "dbus/interfaces.h"
+#include "virtualizationd/vm-app.h"
 #include "virtualizationd/vm-directory.h"
 #include "virtualizationd/vm-follow.h"
 
@@ -119,6 +120,47 @@ int vm_charge_files(Vm *vm, Error *error)
     return quota_charge_set(&vm->charge, QUOTA_FILES, n_open, error);
 }
 
+/* How fast its guest will be is for the launcher to find out, which looks at what the daemon has
+ * looked at. */
+static bool is_slow(const Vm *vm)
+{
+    const Daemon *daemon = vm->daemon;
+    LaunchAccelerator accelerator = vm->config->accelerator;
+
+    return daemon->is_nested || accelerator == ACCELERATOR_TCG ||
+           (accelerator == ACCELERATOR_AUTO && !daemon->kvm_usable);
+}
+
+/* Makes the VM's configuration and its list of files, with what the host has of them. */
+static int init_app(Vm *vm, Error *error)
+{
+    const Daemon *daemon = vm->daemon;
+    const VmAppConfig *app = vm->config->app;
+    _cleanup_(os_image_freep) OsImage *os = NULL;
+
+    if (!instance_registry_has(daemon->instances, app->instance_id, vm->owner))
+        return error_set(error, ERROR_NO_SUCH_INSTANCE,
+                         "/payload/instance_id: it is no instance of yours: AllocateInstanceId "
+                         "gives one, ClaimInstance makes one of another host yours");
+    int r = os_image_open(daemon->options->os_dirs, app->os, app->debug_level, &os, error);
+    if (r >= 0)
+        r = vm_app_assemble(vm->config, os, is_slow(vm), error);
+    if (r >= 0)
+        r = vm_config_check_memory(vm->config, daemon->host_memory_bytes, error);
+    if (r >= 0)
+        r = vm_files_init(&vm->files, vm->config, error);
+    return r < 0 ? r : vm_app_bring_files(vm->config, os, &vm->files, error);
+}
+
+static int init_config(Vm *vm, const char *json, Error *error)
+{
+    int r = vm_config_parse(json, vm->daemon->host_memory_bytes, &vm->config, error);
+
+    if (r < 0)
+        return r;
+    return vm->config->app ? init_app(vm, error) : vm_files_init(&vm->files, vm->config, error);
+}
+
 static int vm_init(Vm *vm, const VmRequest *request, Error *error)
 {
     Daemon *daemon = vm->daemon;
@@ -128,12 +170,9 @@ static int vm_init(Vm *vm, const VmRequest *request, Error *error)
     int r = quota_count_creation(daemon->quota, vm->owner, monotonic_usec(), error);
     if (r < 0)
         return r;
-    r = vm_config_parse(request->config_json, daemon->host_memory_bytes, &vm->config, error);
+    r = init_config(vm, request->config_json, error);
     if (r < 0)
         return r;
-    if (vm->config->app)
-        return error_set(error, ERROR_NOT_SUPPORTED,
-                         "/payload: this version runs no apps yet: use a raw configuration");
     vm->cpus = choose_cpus(vm);
     r = charge_life(vm, error);
     if (r < 0)
@@ -145,9 +184,6 @@ static int vm_init(Vm *vm, const VmRequest *request, Error *error)
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "no random numbers");
     r = choose_name(vm, error);
-    if (r < 0)
-        return r;
-    r = vm_files_init(&vm->files, vm->config, error);
     if (r < 0)
         return r;
     if (request->client) {
@@ -165,6 +201,7 @@ static int vm_init(Vm *vm, const VmRequest *request, Error *error)
 
 void vm_release_life(Vm *vm)
 {
+    boot_check_leave(&vm->boot_check);
     vm_files_deinit(&vm->files);
     if (vm->cid != 0)
         cid_pool_release(&vm->daemon->cids, vm->cid);
@@ -259,8 +296,12 @@ static int restore(Vm *vm, const VmRecord *record, Error *error)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     /* It has its memory, whatever this host has become. */
     int r = vm_config_parse(record->config, UINT64_MAX, &vm->config, error);
+    if (r >= 0 && vm->config->app)
+        r = vm_app_assemble(vm->config, NULL, is_slow(vm), error);
     if (r < 0)
         return r;
+    if (record->memory_bytes != 0)
+        vm->config->memory_bytes = record->memory_bytes;
     r = charge_adopted(vm, error);
     if (r < 0)
         return r;

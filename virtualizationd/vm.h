@@ -10,6 +10,7 @@
 #include "dbus/bus-service.h"
 #include "protocol/event-history.h"
 #include "protocol/supervisor-message.h"
+#include "virtualizationd/boot-check.h"
 #include "virtualizationd/daemon.h"
 #include "virtualizationd/vm-channel.h"
 #include "virtualizationd/vm-config.h"
@@ -56,15 +57,16 @@ struct Vm {
 
     int connection; /* to the launcher, then the supervisor; negative: none */
     sd_event_source *connection_io;
-    bool accepted;             /* the launcher has taken the job */
-    bool is_recorded;          /* its directory has its record, and, once it is dead, its death */
-    VmAdoption adoption;       /* by a daemon that found it */
-    uint64_t adopted_at;       /* the last event that is history, not news */
-    uint32_t foreign_version;  /* of a supervisor that this daemon does not understand */
-    DeathInitiator end_wanted; /* as soon as the supervisor can be told; 0: not */
-    BusCall *start_call;       /* waits for that */
-    QuotaCharge start_charge;  /* of who waits */
-    bool is_new;               /* start_call is CreateVm: the VM goes with its failure */
+    bool accepted;              /* the launcher has taken the job */
+    bool is_recorded;           /* its directory has its record, and, once it is dead, its death */
+    VmAdoption adoption;        /* by a daemon that found it */
+    uint64_t adopted_at;        /* the last event that is history, not news */
+    uint32_t foreign_version;   /* of a supervisor that this daemon does not understand */
+    DeathInitiator end_wanted;  /* as soon as the supervisor can be told; 0: not */
+    BootCheckWaiter boot_check; /* before an app's launch */
+    BusCall *start_call;        /* waits for all of that */
+    QuotaCharge start_charge;   /* of who waits */
+    bool is_new;                /* start_call is CreateVm: the VM goes with its failure */
     VmChannels channels;
 };
 
@@ -121,6 +123,9 @@ int vm_kill(Vm *vm, DeathInitiator initiator, Error *error);
 int vm_suspend(Vm *vm, Error *error);
 int vm_resume(Vm *vm, Error *error);
 int vm_set_balloon(Vm *vm, uint64_t bytes, Error *error);
+
+/* Whether it was told to start, and has gone or will go to a launcher. */
+bool vm_is_being_started(const Vm *vm);
 
 /* Whether its vCPUs were released, and it is not dead. */
 bool vm_is_running(const Vm *vm);

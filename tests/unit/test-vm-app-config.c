@@ -133,6 +133,8 @@ static void refused_apps_name_the_place(void **state)
         { PAYLOAD(FILES "\"binary\":\"b\",\"instance_id\":\"g0112233445566778899aabbccddeeff" HEX_16
                       HEX_16 HEX_16 "\""),
           "/payload/instance_id: an instance id has hex digits only" },
+        { APP("\"binary\":\"b\",\"encrypted_storage\":\"host:kernel\""),
+          "/payload/encrypted_storage: 'host:kernel' is a name for the host's own files" },
         { APP("\"binary\":\"b\",\"os\":\"../microguest\""), "/payload/os: a name has letters" },
         { APP("\"binary\":\"b\",\"os\":\".hidden\""), "/payload/os: a name has letters" },
         { APP("\"binary\":\"b\",\"debug_level\":\"app_only\""),

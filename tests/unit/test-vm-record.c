@@ -16,6 +16,7 @@ static const VmRecord sample = {
     .owner = 1000,
     .cid = LAUNCH_SPEC_CID_MAX,
     .cpus = 4,
+    .memory_bytes = UINT64_C(1) << 40,
     .seccomp_action = SECCOMP_LOG,
     .created_usec = UINT64_MAX - 1,
     .name = (char[]){ "a name" },
@@ -39,6 +40,7 @@ static void a_record_comes_back_from_its_encoding(void **state)
     assert_int_equal(decoded.owner, sample.owner);
     assert_int_equal(decoded.cid, sample.cid);
     assert_int_equal(decoded.cpus, sample.cpus);
+    assert_true(decoded.memory_bytes == sample.memory_bytes);
     assert_int_equal(decoded.seccomp_action, sample.seccomp_action);
     assert_true(decoded.created_usec == sample.created_usec);
     assert_string_equal(decoded.name, sample.name);
@@ -83,8 +85,27 @@ static void another_version_is_named_beside_ours(void **state)
     bytes[4] = VM_RECORD_VERSION + 6;
     assert_true(vm_record_decode(bytes, size, &decoded, &error) < 0);
     assert_int_equal(error.kind, ERROR_NOT_SUPPORTED);
-    assert_non_null(strstr(error_get_message(&error), "version 7"));
-    assert_non_null(strstr(error_get_message(&error), "version 1"));
+    assert_non_null(strstr(error_get_message(&error), "version 8"));
+    assert_non_null(strstr(error_get_message(&error), "up to version 2"));
+}
+
+/* VMs that run when the daemon is replaced by a newer one have such records. */
+static void a_record_of_version_1_is_read(void **state)
+{
+    const size_t memory_at = 4 + 2 + LAUNCH_SPEC_ID_SIZE + 3 * sizeof(uint32_t);
+    (void)state;
+    _cleanup_(vm_record_deinit) VmRecord decoded = { 0 };
+    _cleanup_free_ uint8_t *bytes = NULL;
+    size_t size;
+
+    assert_int_equal(vm_record_encode(&sample, &bytes, &size), 0);
+    bytes[4] = 1;
+    memmove(bytes + memory_at, bytes + memory_at + 8, size - memory_at - 8);
+    assert_int_equal(vm_record_decode(bytes, size - 8, &decoded, NULL), 0);
+    assert_int_equal(decoded.cpus, sample.cpus);
+    assert_true(decoded.memory_bytes == 0);
+    assert_true(decoded.created_usec == sample.created_usec);
+    assert_string_equal(decoded.config, sample.config);
 }
 
 static void fill(EventHistory *history, bool with_death)
@@ -144,6 +165,7 @@ int main(void)
         cmocka_unit_test(a_record_comes_back_from_its_encoding),
         cmocka_unit_test(every_truncation_and_a_byte_too_many_are_refused),
         cmocka_unit_test(another_version_is_named_beside_ours),
+        cmocka_unit_test(a_record_of_version_1_is_read),
         cmocka_unit_test(the_events_of_a_dead_vm_come_back),
         cmocka_unit_test(events_without_a_death_are_none_of_a_dead_vm),
     };
