@@ -22,15 +22,21 @@ guest_sources = \
 	%D%/payload-service.c %D%/payload-service.h \
 	%D%/ready-socket.c %D%/ready-socket.h
 
-# What verifies a payload and makes devices of it, with the formats that it reads.
+# What runs once the guest's root is there, which has the libraries: dynamic, and not sanitized
+# either, as the root has no libraries for that.
+guest_dynamic_cflags = $(WARNING_CFLAGS) $(HARDENING_CFLAGS) -fPIE
+
+# What makes devices of a payload's partitions and has it verified, with the formats that it reads:
+# needs mbed TLS. What verifies it is a program of its own, and needs OpenSSL.
 guest_verify_sources = \
+	%D%/apk-verifier.c %D%/apk-verifier.h \
 	%D%/apk-verity.c %D%/apk-verity.h \
 	%D%/device-mapper.c %D%/device-mapper.h \
 	%D%/loop-device.c %D%/loop-device.h \
 	%D%/verdict.c %D%/verdict.h
 
 guest_verify_shared_sources = \
-	common/bytes.c common/error.c common/fd.c common/text.c \
+	common/bytes.c common/drop-privileges.c common/error.c common/fd.c common/text.c \
 	composite-disk/byte-source.c \
 	composite-disk/idsig.c \
 	composite-disk/merkle-tree.c
@@ -63,6 +69,26 @@ programs_first_stage_CPPFLAGS = $(guest_cppflags)
 programs_first_stage_CFLAGS = $(guest_cflags)
 programs_first_stage_LDFLAGS = $(guest_ldflags)
 programs_first_stage_LDADD = $(JSON_LIBS) $(MBEDTLS_LIBS)
+apk_verify_sources = \
+	%D%/apk-identity.c %D%/apk-identity.h
+
+pkglibexec_PROGRAMS += programs/apk-verify
+programs_apk_verify_SOURCES = \
+	%D%/apk-verify-main.c \
+	%D%/verdict.c \
+	$(apk_verify_sources) \
+	common/bytes.c common/error.c common/fd.c common/program-path.c common/seccomp-policy.c \
+	common/text.c \
+	composite-disk/apk-digest.c composite-disk/apk-idsig.c composite-disk/apk-signature.c \
+	composite-disk/apk-signer.c composite-disk/apk-signing-block.c composite-disk/byte-source.c \
+	composite-disk/idsig.c composite-disk/idsig-file.c composite-disk/idsig-signature.c \
+	composite-disk/merkle-builder.c composite-disk/merkle-tree.c \
+	composite-disk/signature-algorithm.c composite-disk/signing-key.c \
+	composite-disk/zip-sections.c
+programs_apk_verify_CPPFLAGS = $(guest_cppflags)
+programs_apk_verify_CFLAGS = $(guest_dynamic_cflags) $(CRYPTO_CFLAGS)
+programs_apk_verify_LDFLAGS = $(HOST_LDFLAGS)
+programs_apk_verify_LDADD = $(CRYPTO_LIBS)
 
 pkglibexec_PROGRAMS += programs/guest-manager
 programs_guest_manager_SOURCES = \
@@ -152,6 +178,7 @@ programs_payloads_crash_LDADD =
 noinst_LIBRARIES += libguest.a
 libguest_a_SOURCES = $(guest_sources) $(guest_verify_sources) $(guest_identity_sources) \
 	$(zipfuse_sources)
+libguest_a_SOURCES = $(guest_sources) $(guest_verify_sources) $(apk_verify_sources)
 
 # The guest image: kernel, initramfs, parameters. Not part of `all`, as it downloads the kernel
 # package unless GUEST_IMAGE_FLAGS names one.

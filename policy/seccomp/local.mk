@@ -4,6 +4,7 @@
 
 seccompsourcedir = $(pkgdatadir)/seccomp
 dist_seccompsource_DATA = \
+	%D%/apk-verify.json \
 	%D%/disk-worker.json \
 	%D%/qemu-kvm.json \
 	%D%/qemu-tcg.json \
@@ -17,6 +18,7 @@ EXTRA_DIST += %D%/README.md
 
 seccompdir = $(pkglibexecdir)/seccomp
 nodist_seccomp_DATA = \
+	programs/seccomp/apk-verify.policy \
 	programs/seccomp/disk-worker.policy \
 	programs/seccomp/qemu-kvm.policy \
 	programs/seccomp/qemu-tcg.policy \
@@ -44,6 +46,9 @@ programs/seccomp/qemu-tcg.policy: $(top_srcdir)/%D%/qemu-tcg.json $(seccomp_need
 	$(seccomp_compile) --listener $(top_srcdir)/%D%/qemu-tcg.json $@
 programs/seccomp/vsock-device.policy: $(top_srcdir)/%D%/vsock-device.json $(seccomp_needs)
 	$(seccomp_compile) --listener $(seccomp_fragment_flags) $(top_srcdir)/%D%/vsock-device.json $@
+# It runs in the guest, and is never sanitized.
+programs/seccomp/apk-verify.policy: $(top_srcdir)/%D%/apk-verify.json programs/seccomp-compile$(EXEEXT)
+	$(seccomp_compile) $(top_srcdir)/%D%/apk-verify.json $@
 programs/seccomp/disk-worker.policy: $(top_srcdir)/%D%/disk-worker.json $(seccomp_needs)
 	$(seccomp_compile) $(seccomp_fragment_flags) $(top_srcdir)/%D%/disk-worker.json $@
 programs/seccomp/stub.policy: $(top_srcdir)/%D%/stub.json $(seccomp_needs)

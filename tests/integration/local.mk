@@ -2,6 +2,7 @@
 integration_tests = \
 	%D%/test-api-docs.py \
 	%D%/test-apk.py \
+	%D%/test-apk-verify.py \
 	%D%/test-avf-lifecycle.py \
 	%D%/test-bad-input.py \
 	%D%/test-bus-restart.py \

@@ -37,6 +37,7 @@ tests_unit_test_vsock_packet_LDADD = $(vsock_unit_libs)
 
 # Modules of the static guest programs, built for the host.
 guest_unit_tests = \
+	%D%/test-apk-identity \
 	%D%/test-apk-verity \
 	%D%/test-device-mapper \
 	%D%/test-guest-link \
@@ -63,6 +64,8 @@ payload_client_sources = guest/payload-library/vm-payload.c
 guest_unit_libs = libguest.a libprotocol.a libcommon.a $(JSON_LIBS) $(CMOCKA_LIBS)
 guest_verify_unit_libs = libguest.a libprotocol.a libcomposite-disk.a libcommon.a \
 	$(MBEDTLS_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_apk_identity_SOURCES = %D%/test-apk-identity.c $(made_zip_sources)
+tests_unit_test_apk_identity_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_apk_verity_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_device_mapper_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_link_LDADD = $(guest_unit_libs)
