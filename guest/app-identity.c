@@ -13,6 +13,8 @@
 #include "guest/apk-verifier.h"
 #include "guest/device-mapper.h"
 
+#define VERIFIER_PATH "/usr/lib/microguest/apk-verify"
+
 /* Microdroid's, of the key of its record. */
 static const char record_info[] = "microdroid_manager_key";
 static const char rollback_info[] = "rollback-protected secret";
@@ -187,30 +189,75 @@ static int write_record(InstanceStore *store,
 
 /* --- who it is --- */
 
-/* Fills in what only a full verification tells, for the APKs that are not the recorded ones.
- * Returns 1 when there were any. */
+static void keep_verdict(InstanceApk *apk, const ApkIdentity *found)
+{
+    memcpy(apk->cert_hash, found->certificate_hash, sizeof(apk->cert_hash));
+    memcpy(apk->package, found->package, sizeof(apk->package));
+    apk->version = found->version;
+}
+
+static int open_request(const ApkVerity *apk, VerifierRequest *ret_request, Error *error)
+{
+    int fd = open(apk->path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot open %s", apk->path);
+    *ret_request = (VerifierRequest){ .kind = VERDICT_APK,
+                                      .fd = fd,
+                                      .idsig_header = apk->idsig_header,
+                                      .idsig_header_size = apk->idsig_header_size };
+    return 0;
+}
+
+static int ask_verifier(AppIdentity *identity,
+                        const size_t *asked,
+                        VerifierRequest *requests,
+                        size_t n_asked,
+                        Error *error)
+{
+    const VerifierOptions options = { .program = VERIFIER_PATH, .id = VERIFIER_UID };
+    _cleanup_free_ Verdict *verdicts = calloc(n_asked, sizeof(*verdicts));
+
+    if (!verdicts)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    int r = apk_verifier_run(&options, requests, n_asked, verdicts, error);
+    for (size_t i = 0; r >= 0 && i < n_asked; i++) {
+        if (verdicts[i].kind == VERDICT_REFUSAL)
+            r = error_set(error, ERROR_IMAGE_INVALID, "APK %zu: %s", asked[i], verdicts[i].reason);
+        else
+            keep_verdict(&identity->data->apks[asked[i]], &verdicts[i].apk);
+    }
+    return r;
+}
+
+/* Fills in what only a full verification tells, for the APKs that are not the recorded ones: all of
+ * them in one run. Returns how many there were. */
 static int verify_apks(AppIdentity *identity, const InstanceData *recorded, Error *error)
 {
     InstanceData *data = identity->data;
-    bool any = false;
+    _cleanup_free_ VerifierRequest *requests = calloc(data->n_apks, sizeof(*requests));
+    _cleanup_free_ size_t *asked = calloc(data->n_apks, sizeof(*asked));
+    size_t n_asked = 0;
+    int r = 0;
 
-    for (size_t i = 0; i < data->n_apks; i++) {
+    if (!requests || !asked)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    for (size_t i = 0; r >= 0 && i < data->n_apks; i++) {
         InstanceApk *apk = &data->apks[i];
-        ApkIdentity found;
 
         if (recorded && i < recorded->n_apks && instance_apk_is_same(&recorded->apks[i], apk)) {
             *apk = recorded->apks[i];
             continue;
         }
-        any = true;
-        int r = apk_verifier_run(&identity->apks[i], &found, error);
-        if (r < 0)
-            return r;
-        memcpy(apk->cert_hash, found.certificate_hash, sizeof(apk->cert_hash));
-        memcpy(apk->package, found.package, sizeof(apk->package));
-        apk->version = found.version;
+        r = open_request(&identity->apks[i], &requests[n_asked], error);
+        if (r >= 0)
+            asked[n_asked++] = i;
     }
-    return any;
+    if (r >= 0 && n_asked > 0)
+        r = ask_verifier(identity, asked, requests, n_asked, error);
+    for (size_t i = 0; i < n_asked; i++)
+        (void)fd_close(requests[i].fd);
+    return r < 0 ? r : (int)n_asked;
 }
 
 static int check_with_record(AppIdentity *identity,

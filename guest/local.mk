@@ -69,6 +69,7 @@ programs_first_stage_CPPFLAGS = $(guest_cppflags)
 programs_first_stage_CFLAGS = $(guest_cflags)
 programs_first_stage_LDFLAGS = $(guest_ldflags)
 programs_first_stage_LDADD = $(JSON_LIBS) $(MBEDTLS_LIBS)
+
 apk_verify_sources = \
 	%D%/apk-identity.c %D%/apk-identity.h
 
@@ -104,9 +105,28 @@ programs_guest_manager_CFLAGS = $(guest_cflags)
 programs_guest_manager_LDFLAGS = $(guest_ldflags)
 programs_guest_manager_LDADD = $(JSON_LIBS)
 
-# What runs once the guest's root is there, which has the libraries: dynamic, and not sanitized
-# either, as the root has no libraries for that.
-guest_dynamic_cflags = $(WARNING_CFLAGS) $(HARDENING_CFLAGS) -fPIE
+# guest-manager of an app VM: static as well, which starts faster than what has to be linked first.
+pkglibexec_PROGRAMS += programs/guest-manager-app
+programs_guest_manager_app_SOURCES = \
+	%D%/main.c \
+	%D%/guest-manager.c %D%/guest-manager.h \
+	%D%/app-identity.c %D%/app-identity.h \
+	%D%/app-payload.c \
+	%D%/archive-mount.c %D%/archive-mount.h \
+	%D%/helper-process.c %D%/helper-process.h \
+	$(guest_sources) $(guest_verify_sources) \
+	%D%/boot-handover.c %D%/cbor.c %D%/crypto.c %D%/dice.c %D%/instance-data.c \
+	%D%/instance-store.c %D%/partition-table.c \
+	$(protocol_guest_sources) \
+	common/json-keys.c common/random.c $(guest_verify_shared_sources) \
+	composite-disk/guid.c composite-disk/instance-image.c composite-disk/payload-disk.c \
+	composite-disk/payload-metadata.c
+nodist_programs_guest_manager_app_SOURCES = composite-disk/payload-metadata.pb-c.c
+programs_guest_manager_app_CPPFLAGS = $(guest_cppflags) -I$(top_builddir) \
+	-DPAYLOAD_SOURCE=app_payload_source
+programs_guest_manager_app_CFLAGS = $(guest_cflags) $(PROTOBUF_C_CFLAGS)
+programs_guest_manager_app_LDFLAGS = $(guest_ldflags)
+programs_guest_manager_app_LDADD = $(JSON_LIBS) $(MBEDTLS_LIBS) $(PROTOBUF_C_LIBS)
 
 zipfuse_sources = \
 	%D%/zip-files.c %D%/zip-files.h \
@@ -124,6 +144,7 @@ programs_zipfuse_CPPFLAGS = $(guest_cppflags)
 programs_zipfuse_CFLAGS = $(guest_dynamic_cflags) $(FUSE_CFLAGS)
 programs_zipfuse_LDFLAGS = $(HOST_LDFLAGS)
 programs_zipfuse_LDADD = $(FUSE_LIBS) $(ZLIB_LIBS)
+
 # libvmpayload, which payloads link: a shared library in the guest, which runs with nothing but
 # glibc, and a static one for static payloads. Neither is sanitized, as no payload is.
 payload_library_sources = \
@@ -177,20 +198,36 @@ programs_payloads_crash_LDADD =
 # For the unit tests, with the flags of the host's programs.
 noinst_LIBRARIES += libguest.a
 libguest_a_SOURCES = $(guest_sources) $(guest_verify_sources) $(guest_identity_sources) \
-	$(zipfuse_sources)
-libguest_a_SOURCES = $(guest_sources) $(guest_verify_sources) $(apk_verify_sources)
+	$(apk_verify_sources) $(zipfuse_sources)
 
-# The guest image: kernel, initramfs, parameters. Not part of `all`, as it downloads the kernel
-# package unless GUEST_IMAGE_FLAGS names one.
+# The guest images: the plain one and microguest. Not part of `all`, as they download the kernel
+# package unless GUEST_IMAGE_FLAGS names one. Who installs microguest for others signs it with
+# MICROGUEST_KEY=FILE (RSA, PEM); the default is a key of this build directory's.
 GUEST_IMAGE_FLAGS =
+MICROGUEST_KEY = microguest-key.pem
 dist_pkglibexec_SCRIPTS = %D%/build-image
 CLEANFILES += guest-image.stamp guest-image/vmlinux guest-image/initramfs guest-image/params \
-	guest-image/.inputs
+	guest-image/.inputs microguest.stamp microguest/vmlinux microguest/initrd_normal.img \
+	microguest/initrd_debug.img microguest/super.img microguest/vbmeta.img microguest/os.json \
+	microguest/.inputs microguest-key.pem
 
-guest-image: guest-image.stamp
+guest-image: guest-image.stamp microguest.stamp
 .PHONY: guest-image
 
 guest-image.stamp: $(srcdir)/guest/build-image programs/guest-manager
 	$(AM_V_GEN)$(srcdir)/guest/build-image --output guest-image --cache guest-image-cache \
 		--guest-manager programs/guest-manager $(GUEST_IMAGE_FLAGS)
+	$(AM_V_at)touch $@
+
+microguest_programs = programs/first-stage programs/guest-manager-app programs/apk-verify \
+	programs/zipfuse programs/payload-launcher programs/crash-reporter
+
+microguest-key.pem:
+	$(AM_V_GEN)umask 077 && openssl genrsa -out $@ 4096 2>/dev/null
+
+microguest.stamp: $(srcdir)/guest/build-image $(microguest_programs) libvmpayload.la \
+		programs/composite-disk $(MICROGUEST_KEY)
+	$(AM_V_GEN)$(srcdir)/guest/build-image --microguest --output microguest \
+		--cache guest-image-cache --programs programs --tool programs/composite-disk \
+		--payload-library .libs/libvmpayload.so.0 --key $(MICROGUEST_KEY) $(GUEST_IMAGE_FLAGS)
 	$(AM_V_at)touch $@

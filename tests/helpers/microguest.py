@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Apps on the real microguest: archives made of payloads, and instances of them."""
+import os
+import shutil
+import subprocess
+
+import dbus
+
+MIB = 1 << 20
+
+
+class Signer:
+    """A key with a certificate, which is the identity of what is signed with it."""
+
+    def __init__(self, directory, name='signer'):
+        self.key, self.certificate = f'{directory}/{name}.pem', f'{directory}/{name}.crt'
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
+                        'ec_paramgen_curve:P-256', '-nodes', '-keyout', self.key, '-out',
+                        self.certificate, '-subj', f'/CN={name}', '-days', '3650'], check=True,
+                       stderr=subprocess.DEVNULL)
+
+
+def make_archive(build, path, signer, files):
+    """Makes and signs an archive of @files (name in it: what is copied there, a path or bytes)."""
+    folder = f'{path}.folder'
+    for name, source in files.items():
+        target = f'{folder}/{name}'
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if isinstance(source, bytes):
+            with open(target, 'wb') as file:
+                file.write(source)
+        else:
+            shutil.copy(source, target)
+    subprocess.run([f'{build}/programs/composite-disk', 'payload', 'create', '-f', '-o', path,
+                    f'--key={signer.key}', f'--cert={signer.certificate}', folder], check=True,
+                   stdout=subprocess.DEVNULL)
+    shutil.rmtree(folder)
+    return path
+
+
+def install_system(host):
+    """Makes microguest one of the host's operating systems."""
+    system = f'{host.directory}/os/microguest'
+    if not os.path.isdir(system):
+        os.makedirs(os.path.dirname(system), exist_ok=True)
+        shutil.copytree(f'{host.build}/microguest', system)
+    return system
+
+
+class Instance:
+    """An instance of an archive: its id, its image and its idsig, in a directory of its own."""
+
+    def __init__(self, host, archive, name='instance', storage=0):
+        install_system(host)
+        self.host = host
+        self.archive = archive
+        self.directory = f'{host.directory}/{name}'
+        os.makedirs(self.directory)
+        self.manager = host.manager()
+        self.instance_id = bytes(self.manager.AllocateInstanceId()).hex()
+        self.extras = []
+        self.make_partition('instance', 'android-vm-instance', 10 * MIB)
+        self.storage = bool(storage)
+        if storage:
+            self.make_partition('storage', 'encryptedstore', storage)
+
+    def path(self, name):
+        return f'{self.directory}/{name}'
+
+    def make_partition(self, name, kind, size):
+        with open(self.path(name), 'w+b') as file:
+            self.manager.InitializeWritablePartition(dbus.types.UnixFd(file.fileno()),
+                                                     dbus.types.UInt64(size), kind)
+
+    def make_idsig(self, archive, name):
+        with open(archive, 'rb') as apk, open(self.path(name), 'a+b') as idsig:
+            pass
+        with open(archive, 'rb') as apk, open(self.path(name), 'r+b') as idsig:
+            self.manager.CreateOrUpdateIdsig(dbus.types.UnixFd(apk.fileno()),
+                                             dbus.types.UnixFd(idsig.fileno()))
+        return self.path(name)
+
+    def run(self, idsig=True, debug='none', payload=(), **more):
+        """Makes and starts a VM of it."""
+        files = {'apk': self.archive}
+        app = {'apk': 'apk', 'idsig': 'idsig', 'instance_image': 'instance', 'debug_level': debug,
+               'instance_id': self.instance_id}
+        if idsig:
+            self.make_idsig(self.archive, 'idsig')
+        files['idsig'] = self.path('idsig')
+        writable = {'instance': 'instance'}
+        if self.storage:
+            app['encrypted_storage'] = 'storage'
+            writable['storage'] = 'storage'
+        for i, extra in enumerate(self.extras):
+            files[f'extra-apk-{i}'] = extra
+            files[f'extra-idsig-{i}'] = self.make_idsig(extra, f'extra-idsig-{i}')
+        if self.extras:
+            app['extra_apks'] = [{'apk': f'extra-apk-{i}', 'idsig': f'extra-idsig-{i}'}
+                                 for i in range(len(self.extras))]
+        app.update(dict(payload))
+        if 'binary' not in app and 'config_path' not in app:
+            app['binary'] = 'payload'
+        opened = {key: os.open(self.path(name), os.O_RDWR | os.O_CLOEXEC)
+                  for key, name in writable.items()}
+        late = dict(list({**files, **opened}.items())[10:])
+        early = {key: value for key, value in {**files, **opened}.items() if key not in late}
+        try:
+            vm = self.host.create({'payload': app, **more}, early)
+            self._add(vm, late)
+        finally:
+            for fd in opened.values():
+                os.close(fd)
+        vm.start()
+        return vm
+
+    @staticmethod
+    def _add(vm, files):
+        """What a message of the bus has no room for."""
+        items = list(files.items())
+        while items:
+            part, items = items[:15], items[15:]
+            fds = {key: os.open(value, os.O_RDONLY) if isinstance(value, str) else os.dup(value)
+                   for key, value in part}
+            try:
+                vm.methods.AddFiles(dbus.Dictionary(
+                    {key: dbus.types.UnixFd(fd) for key, fd in fds.items()}, signature='sh'))
+            finally:
+                for fd in fds.values():
+                    os.close(fd)
