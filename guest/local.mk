@@ -6,6 +6,7 @@ guest_cflags = $(WARNING_CFLAGS) $(HARDENING_CFLAGS) $(JSON_CFLAGS) -fno-pie
 guest_ldflags = -all-static -Wl,-z,relro,-z,now,-z,noexecstack
 
 guest_sources = \
+	%D%/crash-reporting.c %D%/crash-reporting.h \
 	%D%/deadline.c %D%/deadline.h \
 	%D%/guest-link.c %D%/guest-link.h \
 	%D%/kernel-command-line.c %D%/kernel-command-line.h \
@@ -178,6 +179,18 @@ programs_payload_launcher_CFLAGS = $(guest_shared_cflags) -fPIE
 programs_payload_launcher_LDFLAGS = -pie $(guest_shared_ldflags)
 programs_payload_launcher_LDADD =
 
+# The kernel runs it when a program of the guest crashes.
+crash_report_sources = \
+	%D%/crash-core.c %D%/crash-core.h \
+	%D%/crash-report.c %D%/crash-report.h
+pkglibexec_PROGRAMS += programs/crash-reporter
+programs_crash_reporter_SOURCES = %D%/crash-reporter.c $(crash_report_sources) \
+	common/bytes.c common/drop-privileges.c common/fd.c common/text.c
+programs_crash_reporter_CPPFLAGS = $(guest_cppflags)
+programs_crash_reporter_CFLAGS = $(guest_shared_cflags) -fPIE
+programs_crash_reporter_LDFLAGS = -pie $(guest_shared_ldflags)
+programs_crash_reporter_LDADD =
+
 # Payloads for the demonstration and the tests. One that is a shared library is no libtool library:
 # nobody links it, and it goes into an archive as it is.
 payload_so_cflags = $(guest_shared_cflags) -fPIC
@@ -199,6 +212,7 @@ programs_payloads_crash_LDADD =
 noinst_LIBRARIES += libguest.a
 libguest_a_SOURCES = $(guest_sources) $(guest_verify_sources) $(guest_identity_sources) \
 	$(apk_verify_sources) $(zipfuse_sources)
+libguest_a_SOURCES = $(guest_sources) $(crash_report_sources)
 
 # The guest images: the plain one and microguest. Not part of `all`, as they download the kernel
 # package unless GUEST_IMAGE_FLAGS names one. Who installs microguest for others signs it with

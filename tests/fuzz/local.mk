@@ -7,6 +7,7 @@
 fuzz_targets = \
 	%D%/fuzz-apk-signature \
 	%D%/fuzz-composite-descriptor \
+	%D%/fuzz-crash-core \
 	%D%/fuzz-gpt \
 	%D%/fuzz-guest-message \
 	%D%/fuzz-guest-rings \
@@ -26,6 +27,8 @@ fuzz_targets = \
 
 tests_fuzz_fuzz_composite_descriptor_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_composite_descriptor_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_crash_core_LDADD = libguest.a libcommon.a $(fuzz_libs)
+tests_fuzz_fuzz_crash_core_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_gpt_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_gpt_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_apk_signature_LDADD = $(composite_disk_libs) $(fuzz_libs)

@@ -40,6 +40,8 @@ guest_unit_tests = \
 	%D%/test-apk-identity \
 	%D%/test-apk-verity \
 	%D%/test-device-mapper \
+	%D%/test-crash-core \
+	%D%/test-crash-report \
 	%D%/test-guest-link \
 	%D%/test-guest-message \
 	%D%/test-kernel-command-line \
@@ -68,6 +70,13 @@ tests_unit_test_apk_identity_SOURCES = %D%/test-apk-identity.c $(made_zip_source
 tests_unit_test_apk_identity_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_apk_verity_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_device_mapper_LDADD = $(guest_unit_libs)
+made_core_sources = tests/helpers/made-core.c tests/helpers/made-core.h
+tests_unit_test_crash_core_SOURCES = %D%/test-crash-core.c $(made_core_sources)
+tests_unit_test_crash_core_LDADD = $(guest_unit_libs)
+tests_unit_test_crash_report_SOURCES = %D%/test-crash-report.c $(made_core_sources)
+tests_unit_test_crash_report_LDADD = $(guest_unit_libs)
+EXTRA_tests_unit_test_crash_report_DEPENDENCIES = programs/crash-reporter \
+	programs/payload-launcher programs/payloads/libcrash.so
 tests_unit_test_guest_link_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_message_LDADD = $(guest_unit_libs)
 tests_unit_test_kernel_command_line_LDADD = $(guest_unit_libs)
@@ -82,7 +91,12 @@ tests_unit_test_payload_partition_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_launcher_LDADD = $(guest_unit_libs)
 EXTRA_tests_unit_test_payload_launcher_DEPENDENCIES = programs/payload-launcher \
 	programs/payloads/libexit-code.so
-noinst_PROGRAMS += programs/payloads/libexit-code.so
+noinst_PROGRAMS += programs/payloads/libcrash.so programs/payloads/libexit-code.so
+programs_payloads_libcrash_so_SOURCES = tests/payloads/crash-library.c
+programs_payloads_libcrash_so_CPPFLAGS = $(payload_cppflags)
+programs_payloads_libcrash_so_CFLAGS = $(payload_so_cflags)
+programs_payloads_libcrash_so_LINK = $(payload_so_link)
+programs_payloads_libcrash_so_LDADD =
 programs_payloads_libexit_code_so_SOURCES = tests/payloads/exit-code.c
 programs_payloads_libexit_code_so_CPPFLAGS = $(payload_cppflags)
 programs_payloads_libexit_code_so_CFLAGS = $(payload_so_cflags)
