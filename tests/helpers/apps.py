@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operating systems for apps, made up of the raw guest's kernel and initramfs, and VMs of apps on
-them. Their guest-manager finds no payload of its own kind, but says what disks there are."""
+"""Operating systems for apps, made up of the raw guest's kernel and initramfs, and apps for them.
+Such a system has a third partition, "payload", whose probe the guest runs in place of the app: what
+it does is on the kernel's command line; as root, for the disks."""
 import json
 import os
 import shutil
@@ -8,14 +9,13 @@ import subprocess
 
 import dbus
 
-LABEL_MAX = 36
 MIB = 1 << 20
 
 
 class System:
     """An operating system in the directory of @host's, with the files that its vbmeta is of."""
 
-    def __init__(self, host, name='microguest', **description):
+    def __init__(self, host, name='microguest', probe='partitions virtualizationd.debug=1'):
         self.host = host
         self.directory = f'{host.directory}/os/{name}'
         os.makedirs(self.directory)
@@ -25,8 +25,9 @@ class System:
             with open(self.path(f'initrd_{level}.img'), 'ab') as file:
                 file.write(bytes(4 if level == 'debug' else 8))  # none is the other
         self.write('super.img', b'no file system' + bytes(MIB))
+        shutil.copyfile(host.payload('probe'), self.path('payload.img'))
         self.sign()
-        self.describe(**description)
+        self.describe(probe)
 
     def path(self, name):
         return f'{self.directory}/{name}'
@@ -44,11 +45,12 @@ class System:
                         f'--hash=initrd_debug:{self.path("initrd_debug.img")}', *options],
                        check=True, stdout=subprocess.DEVNULL)
 
-    def describe(self, **more):
+    def describe(self, probe='partitions virtualizationd.debug=1', **more):
         partitions = [{'label': 'vbmeta_a', 'path': 'vbmeta.img'},
-                      {'label': 'super', 'path': 'super.img'}]
+                      {'label': 'super', 'path': 'super.img'},
+                      {'label': 'payload', 'path': 'payload.img'}]
         self.write('os.json', json.dumps({
-            'kernel': 'vmlinux', 'params': self.host.params(), 'memory_mib': 128,
+            'kernel': 'vmlinux', 'params': self.host.params(f'probe={probe}'), 'memory_mib': 128,
             'disks': [{'partitions': partitions}], 'console_input_device': 'ttyS0',
             'platform_version': '~1.0', **more}).encode())
 

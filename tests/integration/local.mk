@@ -3,6 +3,7 @@ integration_tests = \
 	%D%/test-api-docs.py \
 	%D%/test-apk.py \
 	%D%/test-apk-verify.py \
+	%D%/test-app-config.py \
 	%D%/test-avf-lifecycle.py \
 	%D%/test-bad-input.py \
 	%D%/test-bus-restart.py \
@@ -55,6 +56,8 @@ endif
 
 EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/backports.py tests/helpers/features.py \
 	tests/helpers/harness.py tests/helpers/launcher.py tests/helpers/policies.py tests/helpers/tool.py \
+EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/apps.py tests/helpers/backports.py tests/helpers/features.py \
+	tests/helpers/harness.py tests/helpers/policies.py tests/helpers/tool.py \
 	tests/helpers/wire.py
 
 # Hash trees of any file.

@@ -335,6 +335,39 @@ static void mount_all(void)
     }
 }
 
+/* Prints the number of bytes of a partition, and the first of them. */
+static void print_partition(const char *device, const char *label)
+{
+    uint8_t bytes[32] = { 0 };
+    char path[64];
+    uint64_t size = 0;
+
+    (void)snprintf(path, sizeof(path), "/dev/%s", device);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || ioctl(fd, BLKGETSIZE64, &size) < 0 || read(fd, bytes, sizeof(bytes)) < 0)
+        printf("%s: %s\n", path, strerror(errno));
+    (void)close(fd);
+    printf("%s %s %s %ju ", device, label, is_read_only(path) ? "ro" : "rw", (uintmax_t)size);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        printf("%02x", bytes[i]);
+    putchar('\n');
+}
+
+/* Prints every partition there is. */
+static void print_partitions(void)
+{
+    for (char disk = 'a'; disk <= 'z'; disk++) {
+        for (unsigned number = 1;; number++) {
+            char device[32], label[LINE_SIZE];
+
+            (void)snprintf(device, sizeof(device), "vd%c%u", disk, number);
+            if (!find_partition_name(device, label))
+                break;
+            print_partition(device, label);
+        }
+    }
+}
+
 /* Answers on the console what is typed there, a line each: "flood" with lines without end. */
 static void serve_console(void)
 {
@@ -488,6 +521,8 @@ int main(void)
         use_disk((unsigned)number);
     else if (strcmp(mode, "mount") == 0)
         mount_all();
+    else if (strcmp(mode, "partitions") == 0)
+        print_partitions();
     else if (strcmp(mode, "echo") == 0)
         serve_echo((unsigned)number);
     else if (strcmp(mode, "console") == 0)
