@@ -128,6 +128,7 @@ tests_unit_test_output_copy_LDADD = $(vmctl_unit_libs)
 
 # What the daemon and its libraries are made of, with the libraries in LDADD.
 daemon_unit_tests = \
+	%D%/test-boot-check \
 	%D%/test-broker-message \
 	%D%/test-bus-contract \
 	%D%/test-byte-ring \
@@ -149,6 +150,7 @@ daemon_unit_tests = \
 	%D%/test-supervisor-message \
 	%D%/test-text \
 	%D%/test-vm-app-config \
+	%D%/test-vm-app \
 	%D%/test-vm-config \
 	%D%/test-vm-files \
 	%D%/test-vm-state
