@@ -119,25 +119,36 @@ static size_t escape_one(const uint8_t *bytes,
     return 1;
 }
 
-size_t text_escape(const char *source, size_t size, char *destination, size_t capacity)
+size_t text_escape_head(
+    const char *source, size_t size, char *destination, size_t capacity, size_t *ret_taken)
 {
     const uint8_t *bytes = (const uint8_t *)source;
-    size_t length = 0;
+    size_t length = 0, taken = 0;
 
+    *ret_taken = 0;
     if (capacity == 0)
         return 0;
-    for (size_t i = 0; i < size;) {
+    while (taken < size) {
         char piece[4];
         size_t piece_length;
 
-        i += escape_one(bytes + i, size - i, piece, &piece_length);
+        size_t n = escape_one(bytes + taken, size - taken, piece, &piece_length);
         if (piece_length >= capacity - length)
             break;
         memcpy(destination + length, piece, piece_length);
         length += piece_length;
+        taken += n;
     }
     destination[length] = '\0';
+    *ret_taken = taken;
     return length;
+}
+
+size_t text_escape(const char *source, size_t size, char *destination, size_t capacity)
+{
+    size_t taken;
+
+    return text_escape_head(source, size, destination, capacity, &taken);
 }
 
 size_t text_escape_tail(const char *source, size_t size, char *destination, size_t capacity)

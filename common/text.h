@@ -22,6 +22,10 @@ bool text_has_no_control(const char *text);
  * Returns the length. */
 size_t text_escape(const char *source, size_t size, char *destination, size_t capacity);
 
+/* The same, and in @ret_taken how many of the @size bytes are in it. */
+size_t text_escape_head(
+    const char *source, size_t size, char *destination, size_t capacity, size_t *ret_taken);
+
 /* The tail of @source that, escaped, fits @capacity, put into @destination. Returns the length. */
 size_t text_escape_tail(const char *source, size_t size, char *destination, size_t capacity);
 

@@ -114,7 +114,16 @@ static void every_capacity_cuts_between_characters(void **state)
     size_t longest = 0;
 
     for (size_t capacity = 1; capacity <= sizeof(escaped); capacity++) {
-        size_t length = text_escape(mixed, sizeof(mixed) - 1, escaped, capacity);
+        char again[sizeof(escaped)];
+        size_t taken, length = text_escape(mixed, sizeof(mixed) - 1, escaped, capacity);
+
+        assert_int_equal(text_escape_head(mixed, sizeof(mixed) - 1, again, capacity, &taken),
+                         length);
+        assert_string_equal(again, escaped);
+        /* What was not taken makes the rest. */
+        assert_in_range(taken, 0, sizeof(mixed) - 1);
+        (void)text_escape(mixed + taken, sizeof(mixed) - 1 - taken, again, sizeof(again));
+        assert_string_equal(again, mixed_escaped + length);
 
         assert_true(length < capacity);
         assert_int_equal(strlen(escaped), length);
