@@ -199,8 +199,8 @@ static int manager_set_up(Manager *manager, Error *error)
     if (r < 0)
         return r;
 
-    manager_open_stream(manager, "log", &manager->log_stream);
-    manager_open_stream(manager, "payload-out", &manager->payload_stream);
+    manager_open_stream(manager, GUEST_STREAM_LOG, &manager->log_stream);
+    manager_open_stream(manager, GUEST_STREAM_PAYLOAD_OUT, &manager->payload_stream);
     return 0;
 }
 

@@ -31,6 +31,15 @@
 #define GUEST_ERROR_MESSAGE_MAX    1024 /* bytes; longer ones are cut at a character */
 #define GUEST_STREAM_NAME_SIZE_MAX 32
 
+/* The names of streams: what guest-manager logs, what the payload prints, and, when it crashes, a
+ * report of that for its death record. */
+#define GUEST_STREAM_LOG          "log"
+#define GUEST_STREAM_PAYLOAD_OUT  "payload-out"
+#define GUEST_STREAM_CRASH_REPORT "crash-report"
+
+/* Bytes of a crash report that count; what comes behind them is thrown away. */
+#define GUEST_CRASH_REPORT_MAX 32768
+
 typedef enum GuestCallType {
     GUEST_CALL_PAYLOAD_STARTED,
     GUEST_CALL_PAYLOAD_READY,

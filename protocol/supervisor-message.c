@@ -14,12 +14,15 @@ static void put_i32(ByteWriter *writer, int32_t value)
     byte_writer_put_le32(writer, (uint32_t)value);
 }
 
+static void put_bytes(ByteWriter *writer, const char *bytes, size_t size)
+{
+    byte_writer_put_le16(writer, (uint16_t)size);
+    byte_writer_put_bytes(writer, bytes, size);
+}
+
 static void put_text(ByteWriter *writer, const char *text)
 {
-    size_t length = strlen(text);
-
-    byte_writer_put_le16(writer, (uint16_t)length);
-    byte_writer_put_bytes(writer, text, length);
+    put_bytes(writer, text, strlen(text));
 }
 
 static void put_record(ByteWriter *writer, const DeathRecord *record)
@@ -41,6 +44,8 @@ static void put_record(ByteWriter *writer, const DeathRecord *record)
     put_text(writer, record->console_tail);
     put_text(writer, record->vmm_tail);
     byte_writer_put_le32(writer, record->stop_step);
+    byte_writer_put_le64(writer, record->crash_report_dropped);
+    put_bytes(writer, record->crash_report, record->crash_report_size);
 }
 
 size_t supervisor_message_encode(const SupervisorMessage *message,
@@ -124,7 +129,7 @@ size_t supervisor_message_encode(const SupervisorMessage *message,
     case SUPERVISOR_ACCEPTED:
         break;
     }
-    assert(byte_writer_finish(&writer) == 0); /* the texts are bounded by their arrays */
+    assert(byte_writer_finish(&writer) == 0); /* the texts are bounded, most by their arrays */
     return writer.size;
 }
 
@@ -159,6 +164,22 @@ static int get_text(ByteReader *reader, size_t max, char *text)
     return text_is_printable(text, length) ? 0 : -EBADMSG;
 }
 
+/* The same for text that stays where it is. */
+static int get_view(ByteReader *reader, size_t max, const char **ret_text, size_t *ret_size)
+{
+    const uint8_t *view;
+    uint16_t size;
+
+    if (byte_reader_get_le16(reader, &size) < 0 || size > max ||
+        byte_reader_get_view(reader, size, &view) < 0 ||
+        !text_is_printable((const char *)view, size))
+        return -EBADMSG;
+
+    *ret_text = (const char *)view;
+    *ret_size = size;
+    return 0;
+}
+
 static int get_record(ByteReader *reader, DeathRecord *record)
 {
     uint32_t reason, initiator, stop_step;
@@ -180,7 +201,10 @@ static int get_record(ByteReader *reader, DeathRecord *record)
         get_text(reader, SUPERVISOR_TEXT_MAX, record->message) < 0 ||
         get_text(reader, SUPERVISOR_TAIL_MAX, record->console_tail) < 0 ||
         get_text(reader, SUPERVISOR_TAIL_MAX, record->vmm_tail) < 0 ||
-        get_u32(reader, STOP_STEP_NONE, STOP_STEP_MAX - 1, &stop_step) < 0)
+        get_u32(reader, STOP_STEP_NONE, STOP_STEP_MAX - 1, &stop_step) < 0 ||
+        byte_reader_get_le64(reader, &record->crash_report_dropped) < 0 ||
+        get_view(reader, SUPERVISOR_CRASH_REPORT_MAX, &record->crash_report,
+                 &record->crash_report_size) < 0)
         return -EBADMSG;
 
     record->reason = (DeathReason)reason;

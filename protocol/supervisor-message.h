@@ -25,10 +25,13 @@
  * that do not understand each other tell. */
 #define SUPERVISOR_PROTOCOL_VERSION 1
 
-#define SUPERVISOR_MESSAGE_SIZE_MAX 8192
+/* Only DIED is larger than 2 KiB, and there is one of a VM: what is kept of its other messages is
+ * not more for it. A socket's buffer, by default, takes five of this size. */
+#define SUPERVISOR_MESSAGE_SIZE_MAX (8192 + SUPERVISOR_CRASH_REPORT_MAX)
 #define SUPERVISOR_TEXT_MAX         1024 /* bytes of one sentence */
 #define SUPERVISOR_TAIL_MAX         2048 /* bytes of the last console or VMM lines */
 #define SUPERVISOR_NAME_MAX         31   /* bytes of the name of a process or a call */
+#define SUPERVISOR_CRASH_REPORT_MAX GUEST_CRASH_REPORT_MAX /* when it is escaped */
 
 typedef enum SupervisorMessageType {
     /* Down. */
@@ -95,6 +98,11 @@ typedef struct DeathRecord {
     char console_tail[SUPERVISOR_TAIL_MAX + 1]; /* the last console lines, escaped */
     char vmm_tail[SUPERVISOR_TAIL_MAX + 1]; /* the last lines the VMM wrote to stderr, escaped */
     StopStep stop_step; /* the last that was taken; none: nobody asked it to stop */
+    /* What the guest has sent of its payload's crash, escaped: not owned, and without a NUL at its
+     * end. Of a decoded message it is valid as long as the bytes. */
+    const char *crash_report;
+    size_t crash_report_size;      /* 0: none */
+    uint64_t crash_report_dropped; /* bytes of it that were too many */
 } DeathRecord;
 
 typedef struct SupervisorMessage {

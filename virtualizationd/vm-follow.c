@@ -591,12 +591,24 @@ static void write_death(Vm *vm)
         vm_directory_remove_sockets(vm->daemon->vms_fd, vm->id);
 }
 
+/* Without memory the reason is told, and nothing more. */
+static void keep_record(Vm *vm, const DeathRecord *record)
+{
+    vm->record = malloc(sizeof(*vm->record));
+    if (!vm->record)
+        return;
+    *vm->record = *record;
+    if (record->crash_report_size > 0)
+        vm->crash_report = strndup(record->crash_report, record->crash_report_size);
+    vm->record->crash_report = vm->crash_report;
+    if (!vm->crash_report)
+        vm->record->crash_report_size = 0;
+}
+
 /* Becomes dead, with what is to be told of it last in the history. */
 static void become_dead(Vm *vm, const DeathRecord *record)
 {
-    vm->record = malloc(sizeof(*vm->record));
-    if (vm->record)
-        *vm->record = *record; /* without memory the reason is told, and nothing more */
+    keep_record(vm, record);
     vm_release_life(vm);
     vm->state = VM_DEAD;
     vm->stop_step = STOP_STEP_NONE;

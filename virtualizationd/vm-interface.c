@@ -199,6 +199,10 @@ static bool append_record(const Vm *vm, DBusMessageIter *arguments)
         done = bus_dict_add_string(&dict, "denied-process", record->denied_process) &&
                bus_dict_add_string(&dict, "denied-call", record->denied_call) &&
                bus_dict_add_string(&dict, "denied-layer", record->denied_layer);
+    if (done && vm->crash_report)
+        done = bus_dict_add_string(&dict, "crash-report", vm->crash_report);
+    if (done && record->crash_report_dropped > 0)
+        done = bus_dict_add_u64(&dict, "crash-report-dropped", record->crash_report_dropped);
     if (done && record->vmm_exit_code >= 0)
         done = bus_dict_add_i32(&dict, "vmm-exit-code", record->vmm_exit_code);
     if (done && record->vmm_signal > 0)

@@ -222,6 +222,7 @@ static void release(Vm *vm)
     event_history_deinit(&vm->history);
     free(vm->config_json);
     free(vm->record);
+    free(vm->crash_report);
     free(vm->client);
     free(vm->name);
     free(vm);

@@ -52,6 +52,7 @@ struct Vm {
     uint32_t pid;
     StopStep stop_step;   /* under way */
     DeathRecord *record;  /* once it is dead */
+    char *crash_report;   /* which the record borrows */
     uint64_t record_usec; /* when it died; UINT64_MAX once it is to be forgotten */
     sd_event_source *forget_timer;
 

@@ -11,6 +11,8 @@
 
 #define TAIL_LINES 10
 
+#define ALL_LINES SIZE_MAX
+
 /* The last lines of @text, without the newline at the end. */
 static const char *last_lines(const char *text, size_t length, size_t n_lines)
 {
@@ -23,7 +25,7 @@ static const char *last_lines(const char *text, size_t length, size_t n_lines)
     return start;
 }
 
-static void print_tail(const char *heading, const char *tail)
+static void print_tail(const char *heading, const char *tail, size_t n_lines)
 {
     _cleanup_free_ char *escaped = output_dup_escaped(tail);
     if (!escaped)
@@ -33,7 +35,7 @@ static void print_tail(const char *heading, const char *tail)
     while (length > 0 && escaped[length - 1] == '\n')
         escaped[--length] = '\0';
     output_diagnostic("%s", heading);
-    fprintf(stderr, "%s\n", last_lines(escaped, length, TAIL_LINES));
+    fprintf(stderr, "%s\n", last_lines(escaped, length, n_lines));
 }
 
 static void print_death(const char *name, struct json_object *record)
@@ -48,9 +50,20 @@ static void print_death(const char *name, struct json_object *record)
         output_diagnostic("VM %s died: %s", name, reason);
 
     if (bus_value_get_string(record, "vmm-tail", &tail) && tail[0] != '\0')
-        print_tail("the VMM's last messages:", tail);
+        print_tail("the VMM's last messages:", tail, TAIL_LINES);
     else if (bus_value_get_string(record, "console-tail", &tail) && tail[0] != '\0')
-        print_tail("the console's last lines:", tail);
+        print_tail("the console's last lines:", tail, TAIL_LINES);
+}
+
+static void print_crash_report(struct json_object *record)
+{
+    const char *report;
+    int64_t number;
+
+    if (bus_value_get_string(record, "crash-report", &report))
+        print_tail("the payload's crash report:", report, ALL_LINES);
+    if (bus_value_get_number(record, "crash-report-dropped", &number))
+        output_diagnostic("%" PRId64 " bytes of the payload's crash report were too many", number);
 }
 
 void death_report_print(const char *name, struct json_object *record)
@@ -62,6 +75,7 @@ void death_report_print(const char *name, struct json_object *record)
                           number, number < 65 ? strsignal((int)number) : "unknown");
     else if (!bus_value_get_number(record, "payload-exit-code", &number))
         print_death(name, record);
+    print_crash_report(record);
     if (bus_value_get_number(record, "payload-out-dropped", &number) && number > 0)
         output_diagnostic("%" PRId64 " bytes of the payload's output were lost: they came faster "
                           "than standard output took them",

@@ -18,6 +18,7 @@
 
 #define READ_SIZE           4096
 #define STREAM_READ_SIZE    16384
+#define DRAIN_READS_MAX     64 /* more than a socket's buffer has */
 #define STALLED_READER_USEC (2 * UINT64_C(1000000))
 #define CALL_TIMEOUT_USEC   (GUEST_LINK_CALL_TIMEOUT_SEC * UINT64_C(1000000))
 
@@ -88,23 +89,24 @@ static void send_error(int fd, const char *name, const char *sentence)
 
 static void stream_pause(Connection *connection);
 
-/* Reads once. The connection may be gone then. */
-static void stream_read(Connection *connection)
+/* Reads once. Whether it is still there and had something; else it may be gone. */
+static bool stream_read(Connection *connection)
 {
     char bytes[STREAM_READ_SIZE];
 
     ssize_t n = recv(connection->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+        return false;
     if (n <= 0) {
         connection_free(connection);
-        return;
+        return false;
     }
     if (connection->output) {
         output_write(connection->output, bytes, (size_t)n);
         if (output_is_behind(connection->output) && !connection->timer)
             stream_pause(connection);
     }
+    return true;
 }
 
 static void on_reader_drained(void *userdata)
@@ -139,10 +141,22 @@ static void stream_pause(Connection *connection)
 
 /* --- calls --- */
 
+/* An output has one stream at a time. */
+static Connection *find_stream_to(GuestLink *link, const Output *output)
+{
+    Connection *connection;
+
+    LIST_FOREACH(connection, &link->connections, entry)
+    {
+        if (connection->role == ROLE_STREAM && connection->output == output)
+            return connection;
+    }
+    return NULL;
+}
+
 static void on_open_stream(Connection *connection, const char *name)
 {
     GuestLink *link = connection->link;
-    Connection *other;
     Output *output = NULL;
 
     if (link->handlers->find_stream(link->userdata, name, &output) < 0) {
@@ -150,13 +164,10 @@ static void on_open_stream(Connection *connection, const char *name)
         connection_free(connection);
         return;
     }
-    LIST_FOREACH(other, &link->connections, entry)
-    {
-        if (output && other->role == ROLE_STREAM && other->output == output) {
-            send_error(connection->fd, "StreamBusy", name);
-            connection_free(connection);
-            return;
-        }
+    if (output && find_stream_to(link, output)) {
+        send_error(connection->fd, "StreamBusy", name);
+        connection_free(connection);
+        return;
     }
     connection->role = ROLE_STREAM;
     connection->output = output;
@@ -263,7 +274,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         subscriber_read(connection);
         break;
     case ROLE_STREAM:
-        stream_read(connection);
+        (void)stream_read(connection);
         break;
     }
     return 0;
@@ -352,6 +363,16 @@ size_t guest_link_send_command(GuestLink *link, GuestCommand command)
         }
     }
     return n_subscribers;
+}
+
+void guest_link_drain(GuestLink *link, const Output *output)
+{
+    Connection *connection = find_stream_to(link, output);
+
+    for (int i = 0; connection && i < DRAIN_READS_MAX; i++) {
+        if (!stream_read(connection))
+            break;
+    }
 }
 
 bool guest_link_has_streams(const GuestLink *link)

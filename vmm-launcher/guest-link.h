@@ -40,5 +40,8 @@ void guest_link_accept(GuestLink *link, int fd);
 /* Sends @command to the guest's subscribers. Returns how many there are. */
 size_t guest_link_send_command(GuestLink *link, GuestCommand command);
 
+/* Reads what has come of the stream that goes to @output, if there is one. */
+void guest_link_drain(GuestLink *link, const Output *output);
+
 /* Whether a stream has not come to its end: after the VMM's, what it has sent may still be read. */
 bool guest_link_has_streams(const GuestLink *link);

@@ -4,6 +4,7 @@ liblauncher_a_SOURCES = \
 	%D%/boot-archive.c %D%/boot-archive.h \
 	%D%/box.c %D%/box.h \
 	%D%/broker.c %D%/broker.h \
+	%D%/crash-report.c %D%/crash-report.h \
 	%D%/death.c %D%/death.h \
 	%D%/event-source.c %D%/event-source.h \
 	%D%/guard.c %D%/guard.h \

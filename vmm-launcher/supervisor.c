@@ -33,6 +33,7 @@
 #include "common/text.h"
 #include "protocol/supervisor-message.h"
 #include "vmm-launcher/broker.h"
+#include "vmm-launcher/crash-report.h"
 #include "vmm-launcher/daemon-link.h"
 #include "vmm-launcher/death.h"
 #include "vmm-launcher/event-source.h"
@@ -83,7 +84,8 @@ typedef struct Supervisor {
     Broker *broker;
     GuestLink *guest_link;
     VmConsole *console;
-    Output *log, *payload_out;
+    Output *log, *payload_out, *crash_out; /* where the guest's streams go */
+    CrashReport crash_report;
     ByteRing log_ring;
     StreamReaders log_readers, vmm_readers;
     VsockListeners vsock_listeners;
@@ -195,6 +197,7 @@ static void fill_record(Supervisor *supervisor, DeathRecord *record)
     text_escape_tail(tail, size, record->console_tail, sizeof(record->console_tail));
     size = byte_ring_copy_tail(&supervisor->vmm_log.ring, tail, sizeof(tail));
     text_escape_tail(tail, size, record->vmm_tail, sizeof(record->vmm_tail));
+    crash_report_fill(&supervisor->crash_report, record);
 }
 
 static void read_stderr(Supervisor *supervisor);
@@ -210,6 +213,7 @@ static void conclude(Supervisor *supervisor)
     VmmEnd end = supervisor->setup->backend->drain(supervisor->control);
     read_stderr(supervisor);
     vm_console_drain(supervisor->console);
+    guest_link_drain(supervisor->guest_link, supervisor->crash_out);
     fill_record(supervisor, record);
     supervisor->facts.oom = vm_cgroup_had_oom(supervisor->setup->memory_events);
 
@@ -524,14 +528,21 @@ static void on_guest_log(void *userdata, const char *bytes, size_t size)
     stream_readers_write(&supervisor->log_readers, bytes, size);
 }
 
+static void on_crash_report(void *userdata, const char *bytes, size_t size)
+{
+    crash_report_write(&((Supervisor *)userdata)->crash_report, bytes, size);
+}
+
 static int on_find_stream(void *userdata, const char *name, Output **ret_output)
 {
     Supervisor *supervisor = userdata;
 
-    if (strcmp(name, "payload-out") == 0)
+    if (strcmp(name, GUEST_STREAM_PAYLOAD_OUT) == 0)
         *ret_output = supervisor->payload_out;
-    else if (strcmp(name, "log") == 0)
+    else if (strcmp(name, GUEST_STREAM_LOG) == 0)
         *ret_output = supervisor->log;
+    else if (strcmp(name, GUEST_STREAM_CRASH_REPORT) == 0)
+        *ret_output = supervisor->crash_out;
     else
         return -ENOENT;
     return 0;
@@ -867,6 +878,10 @@ static int set_up(Supervisor *supervisor)
     if (r < 0)
         return r;
     output_set_copy_handler(supervisor->log, on_guest_log, supervisor);
+    r = output_new_without_client(supervisor->event, &supervisor->crash_out);
+    if (r < 0)
+        return r;
+    output_set_copy_handler(supervisor->crash_out, on_crash_report, supervisor);
     r = add_output(supervisor, &setup->payload_out, &supervisor->payload_out);
     if (r < 0)
         return r;
@@ -902,6 +917,8 @@ static void release_vm(Supervisor *supervisor)
     payload_deadline_deinit(&supervisor->payload_deadline);
     supervisor->log = output_free(supervisor->log);
     supervisor->payload_out = output_free(supervisor->payload_out);
+    supervisor->crash_out = output_free(supervisor->crash_out);
+    crash_report_deinit(&supervisor->crash_report);
     for (size_t i = 0; i < ELEMENTS_OF(sources); i++)
         *sources[i] = sd_event_source_disable_unref(*sources[i]);
     for (size_t i = 0; i < ELEMENTS_OF(fds); i++)

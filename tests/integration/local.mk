@@ -11,6 +11,7 @@ integration_tests = \
 	%D%/test-composite-disk.py \
 	%D%/test-console.py \
 	%D%/test-crash.py \
+	%D%/test-crash-report.py \
 	%D%/test-deaths.py \
 	%D%/test-events.py \
 	%D%/test-fleet.py \

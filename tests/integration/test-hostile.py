@@ -144,7 +144,8 @@ def state(number, acknowledged, of_vm=STARTING, resume_to=0):
 
 def died(number):
     return struct.pack('<HQIIiiiiB', 68, number, 1, 2, -1, 0, -1, 0, 0) + \
-        struct.pack('<HHH', 0, 0, 0) + struct.pack('<QQQ', 1, 0, 0) + struct.pack('<HHHI', 0, 0, 0, 0)
+        struct.pack('<HHH', 0, 0, 0) + struct.pack('<QQQ', 1, 0, 0) + \
+        struct.pack('<HHHIQH', 0, 0, 0, 0, 0, 0)
 
 
 class StandIn:

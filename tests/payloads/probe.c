@@ -97,6 +97,30 @@ static void report_error(const char *code)
     call_text("error", text);
 }
 
+/* Sends @size bytes of a crash report, in which there is everything that could do harm, waits until
+ * the host has them, and crashes. */
+static void send_crash_report(unsigned long size)
+{
+    static const char line[] = "frame \x1b[31m in \xc3\xa4\\b\xff \x9b\x07\r\n";
+    static const char open_stream[] =
+        "{\"method\":\"" INTERFACE ".OpenStream\",\"parameters\":{\"name\":\"crash-report\"}}";
+    int fd = dial_host(own_cid());
+    char byte;
+
+    if (fd < 0 || write(fd, open_stream, sizeof(open_stream)) != sizeof(open_stream))
+        return;
+    print_reply(fd, "crash-report");
+    while (size > 0) {
+        ssize_t n = write(fd, line, size < sizeof(line) - 1 ? size : sizeof(line) - 1);
+        if (n <= 0)
+            break;
+        size -= (unsigned long)n;
+    }
+    (void)shutdown(fd, SHUT_WR);
+    printf("the host has it: %s\n", read(fd, &byte, 1) == 0 ? "yes" : "no");
+    raise(SIGSEGV);
+}
+
 /* Everything that the guest link has a limit for. */
 static void abuse_link(void)
 {
@@ -529,6 +553,8 @@ int main(void)
         serve_console();
     else if (strcmp(mode, "greet") == 0)
         dial_listeners((unsigned)number);
+    else if (strcmp(mode, "crash") == 0)
+        send_crash_report(number);
     else if (strcmp(mode, "error") == 0)
         report_error(argument);
     else if (strcmp(mode, "secret") == 0)

@@ -162,6 +162,7 @@ launcher_unit_tests = \
 	%D%/test-death \
 	%D%/test-host-secret \
 	%D%/test-instance-secret \
+	%D%/test-launcher-crash-report \
 	%D%/test-launcher-guest-link \
 	%D%/test-output \
 	%D%/test-qemu-command \
@@ -179,6 +180,7 @@ tests_unit_test_broker_LDADD = $(launcher_unit_libs)
 tests_unit_test_death_LDADD = $(launcher_unit_libs)
 tests_unit_test_host_secret_LDADD = $(launcher_unit_libs)
 tests_unit_test_instance_secret_LDADD = $(launcher_unit_libs)
+tests_unit_test_launcher_crash_report_LDADD = $(launcher_unit_libs)
 tests_unit_test_launcher_guest_link_LDADD = $(launcher_unit_libs)
 tests_unit_test_output_LDADD = $(launcher_unit_libs)
 tests_unit_test_qemu_command_LDADD = $(launcher_unit_libs)

@@ -297,6 +297,28 @@ static void stream_goes_to_its_output(void **state)
     assert_false(guest_link_has_streams(fixture->link));
 }
 
+static void stream_is_drained_without_the_loop(void **state)
+{
+    Fixture *fixture = *state;
+    _cleanup_close_ int fd = dial(fixture);
+    static char bytes[2 * PIPE_SIZE];
+    GuestReply reply;
+
+    guest_link_drain(fixture->link, fixture->output); /* there is none */
+    open_stream(fixture, fd, "out");
+    hear(fd, &reply);
+    guest_link_drain(fixture->link, fixture->output); /* nor has anything come */
+    assert_int_equal(send(fd, bytes, PIPE_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT), PIPE_SIZE);
+    guest_link_drain(fixture->link, fixture->output);
+    assert_int_equal(read(fixture->reader, bytes, sizeof(bytes)), PIPE_SIZE);
+    assert_true(guest_link_has_streams(fixture->link));
+    assert_int_equal(send(fd, bytes, 3, MSG_NOSIGNAL | MSG_DONTWAIT), 3);
+    fd = fd_close(fd);
+    guest_link_drain(fixture->link, fixture->output);
+    assert_int_equal(read(fixture->reader, bytes, sizeof(bytes)), 3);
+    assert_false(guest_link_has_streams(fixture->link)); /* its end was among what had come */
+}
+
 static void stream_to_nowhere_is_read_all_the_same(void **state)
 {
     Fixture *fixture = *state;
@@ -368,6 +390,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(connections_are_taken_up_to_the_maximum, setup, teardown),
         cmocka_unit_test_setup_teardown(subscribers_get_the_commands, setup, teardown),
         cmocka_unit_test_setup_teardown(stream_goes_to_its_output, setup, teardown),
+        cmocka_unit_test_setup_teardown(stream_is_drained_without_the_loop, setup, teardown),
         cmocka_unit_test_setup_teardown(stream_to_nowhere_is_read_all_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(stream_of_a_slow_reader_is_held_back_and_goes_on, setup,
                                         teardown),

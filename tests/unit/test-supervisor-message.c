@@ -70,7 +70,10 @@ static const SupervisorMessage samples[] = {
                   .message = "why",
                   .console_tail = "last\nwords",
                   .vmm_tail = "qemu: \\x1b",
-                  .stop_step = STOP_STEP_KILL } },
+                  .stop_step = STOP_STEP_KILL,
+                  .crash_report = "signal 11\n at \xc3\xa4",
+                  .crash_report_size = 16,
+                  .crash_report_dropped = UINT64_MAX - 3 } },
     { .type = SUPERVISOR_CONNECTED, .id = 3, .value = ECONNREFUSED },
     { .type = SUPERVISOR_ADOPT },
     { .type = SUPERVISOR_LISTEN_VSOCK, .id = 5, .value = 1024 },
@@ -126,6 +129,11 @@ static void assert_same_message(const SupervisorMessage *a, const SupervisorMess
     assert_string_equal(a->record.console_tail, b->record.console_tail);
     assert_string_equal(a->record.vmm_tail, b->record.vmm_tail);
     assert_int_equal(a->record.stop_step, b->record.stop_step);
+    assert_true(a->record.crash_report_dropped == b->record.crash_report_dropped);
+    assert_int_equal(a->record.crash_report_size, b->record.crash_report_size);
+    if (a->record.crash_report_size > 0)
+        assert_memory_equal(a->record.crash_report, b->record.crash_report,
+                            a->record.crash_report_size);
 }
 
 static void every_type_comes_back_from_its_encoding(void **state)
@@ -343,6 +351,10 @@ static void largest_death_record_fits_and_comes_back(void **state)
     memset(message.record.message, 'm', SUPERVISOR_TEXT_MAX);
     memset(message.record.console_tail, 'c', SUPERVISOR_TAIL_MAX);
     memset(message.record.vmm_tail, 'v', SUPERVISOR_TAIL_MAX);
+    static char report[SUPERVISOR_CRASH_REPORT_MAX];
+    memset(report, 'r', sizeof(report));
+    message.record.crash_report = report;
+    message.record.crash_report_size = sizeof(report);
     size_t size = supervisor_message_encode(&message, bytes);
     assert_true(size <= SUPERVISOR_MESSAGE_SIZE_MAX);
     assert_int_equal(supervisor_message_decode(bytes, size, &decoded), 0);
@@ -366,6 +378,7 @@ static void texts_are_taken_up_to_their_maximum(void **state)
         { SUPERVISOR_DIED, 65, SUPERVISOR_TEXT_MAX },
         { SUPERVISOR_DIED, 67, SUPERVISOR_TAIL_MAX },
         { SUPERVISOR_DIED, 69, SUPERVISOR_TAIL_MAX },
+        { SUPERVISOR_DIED, 83, SUPERVISOR_CRASH_REPORT_MAX },
     };
 
     for (size_t i = 0; i < ELEMENTS_OF(texts); i++) {

@@ -118,7 +118,10 @@ static void fill(EventHistory *history, bool with_death)
           .record = { .reason = DEATH_OOM,
                       .initiator = INITIATOR_LIMIT,
                       .vmm_exit_code = -1,
-                      .payload_exit_code = -1 } },
+                      .payload_exit_code = -1,
+                      .crash_report = "signal 11\n",
+                      .crash_report_size = 10,
+                      .crash_report_dropped = 3 } },
     };
 
     for (size_t i = 0; i < ELEMENTS_OF(messages) - !with_death; i++)
@@ -140,6 +143,9 @@ static void the_events_of_a_dead_vm_come_back(void **state)
     const EventHistoryEntry *last = event_history_find_after(&decoded, 3);
     assert_int_equal(supervisor_message_decode(last->bytes, last->size, &message), 0);
     assert_int_equal(message.record.reason, DEATH_OOM);
+    assert_int_equal(message.record.crash_report_size, 10);
+    assert_memory_equal(message.record.crash_report, "signal 11\n", 10);
+    assert_int_equal(message.record.crash_report_dropped, 3);
     event_history_deinit(&decoded);
     for (size_t cut = 0; cut < size; cut++)
         assert_int_equal(vm_record_decode_events(bytes, cut, &decoded), -EBADMSG);
