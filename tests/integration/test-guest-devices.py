@@ -62,13 +62,28 @@ class Work:
             file.writelines(os.path.basename(path) + '\n' for path in names)
         shutil.rmtree(self.path('kernel'))
 
+    @staticmethod
+    def _add_program(root, path):
+        """A program with its libraries, where they are here."""
+        shutil.copy(path, root)
+        for line in run('ldd', path).decode().splitlines():
+            library = next((word for word in line.split() if word.startswith('/')), None)
+            if library:
+                os.makedirs(root + os.path.dirname(library), exist_ok=True)
+                shutil.copy(library, root + library)
+
     def payload(self):
         root = self.path('root')
         if not os.path.isdir(root):
             os.mkdir(root)
             shutil.copy(self.host.payload('devices'), f'{root}/payload')
+            for name in ('silent', 'short', 'talker', 'killed', 'apex'):
+                shutil.copy(f'{root}/payload', f'{root}/liar-{name}')
+            self._add_program(root, f'{self.host.build}/programs/apk-verify')
+            os.mkdir(f'{root}/seccomp')
+            shutil.copy(f'{self.host.build}/programs/seccomp/apk-verify.policy', f'{root}/seccomp')
             self._add_modules(root)
-            run('mkfs.erofs', self.path('payload'), root)
+            run('mkfs.erofs', '--all-root', self.path('payload'), root)
         return self.path('payload')
 
     def run(self, mode, **partitions):
@@ -164,6 +179,25 @@ def test_altered_bytes_are_never_seen(work):
                          'corrupted: yes', 'root altered: Input/output error at 0',
                          'corrupted: yes'], lines
     assert 'has a tree of 4096 bytes' in lines[6], lines
+
+
+@with_work
+def test_the_verifier_is_believed_what_it_can_know(work):
+    work.make_apk()
+    apk = bytearray(padded(work.read('app')))
+    apk[FLIPPED] ^= 1
+    work.write('bad-app', apk)
+    said, lines = work.run('verifier', apk='app', idsig='app.idsig', bad_apk='bad-app')
+    certificate = run('openssl', 'x509', '-in', work.path('key.crt'), '-outform', 'DER')
+    assert said['first'] == hashlib.sha512(certificate).hexdigest(), lines
+    assert 'Input/output error' in said['second'], lines
+    assert lines.count('uid 6002 gid 6002, 4 arguments, 8 open') == 5, lines
+    for liar, words in (('silent', 'nothing that is a verdict'),
+                        ('short', 'nothing that is a verdict'),
+                        ('talker', 'was killed by signal 13'), ('killed', 'was killed by signal 9'),
+                        ('apex', 'nothing that is a verdict')):
+        assert words in said[f'liar-{liar}'], lines
+    assert said['no-such-program'] == 'apk-verify ended with status 127', lines
 
 
 def main():

@@ -5,16 +5,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mbedtls/sha256.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/fd.h"
 #include "common/text.h"
+#include "guest/apk-verifier.h"
 #include "guest/apk-verity.h"
 #include "guest/loop-device.h"
 #include "guest/payload-partition.h"
@@ -164,7 +167,92 @@ static void show_altered(void)
     }
 }
 
-int main(void)
+static void print_verdict(const char *what, const Verdict *verdict)
+{
+    char hex[2 * IDENTITY_HASH_SIZE + 1];
+
+    if (verdict->kind == VERDICT_REFUSAL) {
+        printf("%s: %s\n", what, verdict->reason);
+        return;
+    }
+    text_hex(verdict->apk.certificate_hash, IDENTITY_HASH_SIZE, hex);
+    printf("%s: %s\n", what, hex);
+}
+
+/* The APKs "apk" and "bad-apk" by the verifier, and by programs that take its place. */
+static void show_verifier(void)
+{
+    static const char *const labels[] = { "apk", "bad-apk" };
+    static const char *const programs[] = { "apk-verify",     "liar-silent", "liar-short",
+                                            "liar-talker",    "liar-killed", "liar-apex",
+                                            "no-such-program" };
+    VerifierRequest requests[ELEMENTS_OF(labels)];
+    ApkVerity verities[ELEMENTS_OF(labels)];
+    Verdict verdicts[ELEMENTS_OF(labels)];
+    Error error = ERROR_INIT;
+
+    for (size_t i = 0; i < ELEMENTS_OF(labels); i++) {
+        if (apk_verity_open(labels[i], find(labels[i]), find("idsig"), &verities[i], &error) < 0)
+            fail("open", &error);
+        requests[i] = (VerifierRequest){ .kind = VERDICT_APK,
+                                         .fd = open(verities[i].path, O_RDONLY | O_CLOEXEC),
+                                         .idsig_header = verities[i].idsig_header,
+                                         .idsig_header_size = verities[i].idsig_header_size };
+    }
+    for (size_t i = 0; i < ELEMENTS_OF(programs); i++) {
+        char path[64];
+        const VerifierOptions options = { .program = path, .id = VERIFIER_UID };
+
+        (void)snprintf(path, sizeof(path), "/run/payload/%s", programs[i]);
+        if (apk_verifier_run(&options, requests, ELEMENTS_OF(labels), verdicts, &error) < 0) {
+            printf("%s: %s\n", programs[i], error_get_message(&error));
+            error_clear(&error);
+            continue;
+        }
+        print_verdict("first", &verdicts[0]);
+        print_verdict("second", &verdicts[1]);
+    }
+}
+
+/* In the place of apk-verify: says of what it is, and something that is none or not enough. */
+static int lie(int argc, char **argv, const char *how)
+{
+    uint8_t bytes[2 * VERDICT_SIZE_MAX];
+    ByteWriter writer = byte_writer(bytes, sizeof(bytes));
+    const Verdict refusal = { .kind = VERDICT_REFUSAL, .reason = "no" };
+    const Verdict apex = {
+        .kind = VERDICT_APEX,
+        .apex = { .name = "a", .image_size = BLOCK_SIZE, .n_data_blocks = 1, .tree_block = 1 }
+    };
+    int n_open = 0, fd = atoi(strchr(argv[1], '=') + 1);
+    struct stat status;
+
+    for (int i = 0; i < 1024; i++)
+        n_open += fstat(i, &status) == 0;
+    fprintf(stderr, "uid %u gid %u, %d arguments, %d open\n", getuid(), getgid(), argc, n_open);
+    if (strcmp(how, "silent") == 0)
+        return 0;
+    if (strcmp(how, "killed") == 0)
+        raise(SIGKILL);
+    verdict_encode(&refusal, &writer);
+    if (strcmp(how, "apex") == 0)
+        verdict_encode(&apex, &writer);
+    do {
+        if (fd_write_all(fd, bytes, writer.size) < 0)
+            return 1;
+    } while (strcmp(how, "talker") == 0);
+    return 0;
+}
+
+/* Where the guest's root has them, programs look for their interpreter and libraries. */
+static void link_libraries(void)
+{
+    if (symlink("/run/payload/lib64", "/lib64") < 0 ||
+        symlink("/run/payload/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu") < 0)
+        printf("libraries: %s\n", strerror(errno));
+}
+
+int main(int argc, char **argv)
 {
     static const struct {
         const char *mode;
@@ -172,13 +260,17 @@ int main(void)
     } modes[] = {
         { "devices=apk", show_apk },
         { "devices=altered", show_altered },
+        { "devices=verifier", show_verifier },
     };
-    char line[4096] = "";
+    char line[4096] = "", program[256] = "";
 
+    if (readlink("/proc/self/exe", program, sizeof(program) - 1) > 0 && strstr(program, "liar-"))
+        return lie(argc, argv, strstr(program, "liar-") + strlen("liar-"));
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     _cleanup_close_ int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
     if (read(fd, line, sizeof(line) - 1) < 0)
         return 2;
+    link_libraries();
     load_modules();
     for (size_t i = 0; i < ELEMENTS_OF(modes); i++) {
         if (strstr(line, modes[i].mode))
