@@ -28,16 +28,18 @@ guest_sources = \
 guest_dynamic_cflags = $(WARNING_CFLAGS) $(HARDENING_CFLAGS) -fPIE
 
 # What makes devices of a payload's partitions and has it verified, with the formats that it reads:
-# needs mbed TLS. What verifies it is a program of its own, and needs OpenSSL.
+# needs mbed TLS and json-c. What verifies it is a program of its own, and needs OpenSSL.
 guest_verify_sources = \
 	%D%/apk-verifier.c %D%/apk-verifier.h \
 	%D%/apk-verity.c %D%/apk-verity.h \
 	%D%/device-mapper.c %D%/device-mapper.h \
 	%D%/loop-device.c %D%/loop-device.h \
+	%D%/payload-config.c %D%/payload-config.h \
 	%D%/verdict.c %D%/verdict.h
 
 guest_verify_shared_sources = \
-	common/bytes.c common/drop-privileges.c common/error.c common/fd.c common/text.c \
+	common/bytes.c common/drop-privileges.c common/error.c common/fd.c common/json-keys.c \
+	common/text.c \
 	composite-disk/byte-source.c \
 	composite-disk/idsig.c \
 	composite-disk/merkle-tree.c

@@ -15,6 +15,7 @@ fuzz_targets = \
 	%D%/fuzz-instance-image \
 	%D%/fuzz-launch-spec \
 	%D%/fuzz-payload-message \
+	%D%/fuzz-payload-config \
 	%D%/fuzz-payload-metadata \
 	%D%/fuzz-qemu-control \
 	%D%/fuzz-seccomp-policy \
@@ -45,6 +46,8 @@ tests_fuzz_fuzz_launch_spec_LDADD = libprotocol.a libcommon.a $(fuzz_libs)
 tests_fuzz_fuzz_launch_spec_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_payload_message_LDADD = libguest.a libcommon.a $(fuzz_libs)
 tests_fuzz_fuzz_payload_message_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_payload_config_LDADD = libguest.a libcommon.a $(JSON_LIBS) $(fuzz_libs)
+tests_fuzz_fuzz_payload_config_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_payload_metadata_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_payload_metadata_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_qemu_control_LDADD = liblauncher.a libprotocol.a libcomposite-disk.a libcommon.a $(SYSTEMD_LIBS) \

@@ -81,7 +81,7 @@ programs_payloads_devices_SOURCES = tests/payloads/devices.c guest/deadline.c \
 programs_payloads_devices_CPPFLAGS = $(guest_cppflags)
 programs_payloads_devices_CFLAGS = $(guest_cflags)
 programs_payloads_devices_LDFLAGS = $(guest_ldflags)
-programs_payloads_devices_LDADD = $(MBEDTLS_LIBS)
+programs_payloads_devices_LDADD = $(MBEDTLS_LIBS) $(JSON_LIBS)
 
 if INTEGRATION_TESTS
 TESTS += $(integration_tests)

@@ -51,6 +51,7 @@ guest_unit_tests = \
 	%D%/test-payload \
 	%D%/test-payload-cgroup \
 	%D%/test-payload-filter \
+	%D%/test-payload-config \
 	%D%/test-payload-image \
 	%D%/test-payload-launcher \
 	%D%/test-payload-message \
@@ -86,6 +87,7 @@ tests_unit_test_output_stream_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_cgroup_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_filter_LDADD = $(guest_unit_libs)
+tests_unit_test_payload_config_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_image_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_partition_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_launcher_LDADD = $(guest_unit_libs)
