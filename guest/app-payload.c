@@ -16,6 +16,7 @@
 #include "guest/app-identity.h"
 #include "guest/archive-mount.h"
 #include "guest/boot-handover.h"
+#include "guest/crash-reporting.h"
 #include "guest/encrypted-storage.h"
 #include "guest/modules.h"
 #include "guest/partition-table.h"
@@ -34,11 +35,6 @@
 #define STORAGE_LABEL   "encryptedstore"
 #define STORAGE_MODULES "/etc/modules.dm-crypt"
 #define CIPHER_MODULES  "/etc/modules.xts"
-
-/* A core goes to the crash reporter and nowhere else; the kernel waits for it to have read it. */
-#define CORE_PATTERN_PATH  "/proc/sys/kernel/core_pattern"
-#define CORE_PIPE_LIMIT    "/proc/sys/kernel/core_pipe_limit"
-#define CORE_PATTERN_VALUE "|/usr/lib/microguest/crash-reporter %P %s %u"
 
 /* A busy host may need that long; a program that hangs is the host's to end. */
 #define ARCHIVE_TIMEOUT_MSEC 60000
@@ -122,21 +118,19 @@ static int mount_archives(const AppIdentity *identity, Error *error)
 
 /* --- what is run --- */
 
+/* The metadata has the path that the file has once the archive is mounted. */
 static int read_config(const char *path, PayloadConfig **ret_config, Error *error)
 {
-    _cleanup_free_ uint8_t *text = NULL;
-    ByteSource source;
+    static const char prefix[] = APK_DIRECTORY "/";
 
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set_errno(error, ERROR_INVALID_CONFIG, errno, "cannot open %s", path);
-    int r = byte_source_from_fd(fd, path, &source, error);
-    if (r < 0)
-        return r;
-    r = byte_source_read_all(&source, PAYLOAD_CONFIG_SIZE_MAX, &text);
-    if (r < 0)
-        return error_set_errno(error, ERROR_INVALID_CONFIG, r, "cannot read %s", path);
-    return payload_config_parse((const char *)text, (size_t)source.size, ret_config, error);
+    if (strncmp(path, prefix, sizeof(prefix) - 1) != 0)
+        return error_set(error, ERROR_INVALID_CONFIG,
+                         "the configuration '%s' is not in the archive, below " APK_DIRECTORY,
+                         path);
+    _cleanup_close_ int root_fd = open(APK_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root_fd < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot open " APK_DIRECTORY);
+    return payload_config_load(root_fd, path + sizeof(prefix) - 1, ret_config, error);
 }
 
 /* That the payload disk has what the configuration asks for. */
@@ -149,6 +143,8 @@ static int check_config(const PayloadState *state, Error *error)
         return error_set(error, ERROR_INVALID_CONFIG,
                          "the configuration asks for %zu extra APKs, and %zu are there",
                          config->n_extra_apks, n_extra_apks);
+    if (!config->command)
+        return error_set(error, ERROR_INVALID_CONFIG, "the configuration has no task");
     return 0;
 }
 
@@ -196,7 +192,7 @@ static int choose_program(PayloadState *state, Error *error)
         r = check_config(state, error);
     if (r < 0)
         return r;
-    if (state->config->task_type == PAYLOAD_TASK_LIBRARY)
+    if (state->config->task_type == PAYLOAD_TASK_LAUNCHER)
         return run_library(state, state->config->command, error);
     return *state->config->command == '/'
                ? run_program(state, "", state->config->command + 1, error)
@@ -286,19 +282,13 @@ static int open_service(PayloadState *state, Error *error)
 
 /* --- in order --- */
 
-static int write_setting(const char *path, const char *value, Error *error)
+/* As in AVF: what a crash report shows of a payload is for those who may look into it anyway,
+ * unless the payload itself says otherwise. */
+static bool exports_crash_reports(const PayloadState *state)
 {
-    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
-    int r = fd < 0 ? -errno : fd_write_all(fd, value, strlen(value));
-
-    return r < 0 ? error_set_errno(error, ERROR_FAILED, r, "cannot write %s", path) : 0;
-}
-
-static int set_up_crash_reports(Error *error)
-{
-    int r = write_setting(CORE_PIPE_LIMIT, "1", error);
-
-    return r < 0 ? r : write_setting(CORE_PATTERN_PATH, CORE_PATTERN_VALUE, error);
+    if (state->config && state->config->export_tombstones != PAYLOAD_CHOICE_DEFAULT)
+        return state->config->export_tombstones == PAYLOAD_CHOICE_YES;
+    return state->handover.mode == DICE_MODE_DEBUG;
 }
 
 static int establish(PayloadState *state, GuestErrorCode *ret_code, Error *error)
@@ -329,8 +319,8 @@ static int make_runnable(PayloadState *state, GuestErrorCode *ret_code, Error *e
         r = open_service(state, error);
     if (r >= 0)
         r = payload_cgroup_set_up(error);
-    if (r >= 0)
-        r = set_up_crash_reports(error);
+    if (r >= 0 && exports_crash_reports(state))
+        r = crash_reporting_enable(error);
     return r;
 }
 

@@ -13,8 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/error.h"
 #include "common/fd.h"
+#include "guest/crash-reporting.h"
 #include "guest/guest-link.h"
 #include "guest/modules.h"
 #include "guest/output-stream.h"
@@ -386,6 +388,25 @@ static int manager_start_payload(Manager *manager, GuestErrorCode *ret_code, Err
     return 0;
 }
 
+/* Waits for the host to have all of it: the machine ends soon after. */
+static void manager_send_crash_report(Manager *manager)
+{
+    Deadline deadline = deadline_in_msec(FINISH_TIMEOUT_MSEC);
+    _cleanup_free_ OutputStream *stream = malloc(sizeof(*stream));
+    _cleanup_close_ int report_fd = -EBADF;
+
+    if (!stream || crash_reporting_open(&report_fd) < 0)
+        return;
+    output_stream_init(stream);
+    manager_open_stream(manager, GUEST_STREAM_CRASH_REPORT, stream);
+    /* A report is smaller than a stream's buffer. */
+    (void)output_stream_read_from(stream, report_fd);
+    int r = output_stream_finish(stream, deadline);
+    if (r < 0)
+        manager_log(manager, "the crash report did not get to the host: %s", strerror(-r));
+    output_stream_deinit(stream);
+}
+
 /* Runs the payload to its end and says in @ret_end how that was. */
 static void manager_run_payload(Manager *manager, GuestCall *ret_end)
 {
@@ -414,6 +435,7 @@ static void manager_run_payload(Manager *manager, GuestCall *ret_end)
     if (manager->ready_fd >= 0)
         manager_report_ready(manager);
     payload_describe_end(manager->payload_wait_status, ret_end);
+    manager_send_crash_report(manager);
     manager->source->finish(manager->payload, ret_end);
 }
 

@@ -121,7 +121,7 @@ programs_guest_manager_app_SOURCES = \
 	%D%/boot-handover.c %D%/cbor.c %D%/crypto.c %D%/dice.c %D%/instance-data.c \
 	%D%/instance-store.c %D%/partition-table.c \
 	$(protocol_guest_sources) \
-	common/json-keys.c common/random.c $(guest_verify_shared_sources) \
+	common/random.c $(guest_verify_shared_sources) \
 	composite-disk/guid.c composite-disk/instance-image.c composite-disk/payload-disk.c \
 	composite-disk/payload-metadata.c
 nodist_programs_guest_manager_app_SOURCES = composite-disk/payload-metadata.pb-c.c
@@ -213,8 +213,7 @@ programs_payloads_crash_LDADD =
 # For the unit tests, with the flags of the host's programs.
 noinst_LIBRARIES += libguest.a
 libguest_a_SOURCES = $(guest_sources) $(guest_verify_sources) $(guest_identity_sources) \
-	$(apk_verify_sources) $(zipfuse_sources)
-libguest_a_SOURCES = $(guest_sources) $(crash_report_sources)
+	$(apk_verify_sources) $(crash_report_sources) $(zipfuse_sources)
 
 # The guest images: the plain one and microguest. Not part of `all`, as they download the kernel
 # package unless GUEST_IMAGE_FLAGS names one. Who installs microguest for others signs it with
