@@ -30,6 +30,7 @@ integration_tests = \
 	%D%/test-lifetime.py \
 	%D%/test-limits.py \
 	%D%/test-manager.py \
+	%D%/test-microguest.py \
 	%D%/test-partitions.py \
 	%D%/test-restart.py \
 	%D%/test-rights.py \
@@ -42,9 +43,6 @@ integration_tests = \
 	%D%/test-vmctl.py \
 	%D%/test-vsock.py \
 	%D%/test-zipfuse.py
-# What these are about, QEMU's versions and the packaged policies, is the same in a build with the
-# sanitizers.
-	%D%/test-vmctl.py
 # What these are about, QEMU's versions, the packaged policies and how much memory is used, is the
 # same in a build with the sanitizers, or has no meaning there.
 long_integration_tests = \
@@ -55,11 +53,10 @@ if !SANITIZERS
 integration_tests += $(long_integration_tests)
 endif
 
-EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/backports.py tests/helpers/features.py \
-	tests/helpers/harness.py tests/helpers/launcher.py tests/helpers/policies.py tests/helpers/tool.py \
-EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/apps.py tests/helpers/backports.py tests/helpers/features.py \
-	tests/helpers/harness.py tests/helpers/policies.py tests/helpers/tool.py \
-	tests/helpers/wire.py
+EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/apps.py \
+	tests/helpers/backports.py tests/helpers/features.py tests/helpers/harness.py \
+	tests/helpers/launcher.py tests/helpers/microguest.py tests/helpers/policies.py \
+	tests/helpers/tool.py tests/helpers/wire.py
 
 # Hash trees of any file.
 EXTRA_PROGRAMS = programs/hash-tree
@@ -83,8 +80,23 @@ programs_payloads_devices_CFLAGS = $(guest_cflags)
 programs_payloads_devices_LDFLAGS = $(guest_ldflags)
 programs_payloads_devices_LDADD = $(MBEDTLS_LIBS) $(JSON_LIBS)
 
+# The payload of microguest's tests, linked dynamically and statically.
+app_probe_programs = programs/payloads/app-probe programs/payloads/app-probe-static
+EXTRA_PROGRAMS += $(app_probe_programs)
+programs_payloads_app_probe_SOURCES = tests/payloads/app-probe.c
+programs_payloads_app_probe_CPPFLAGS = $(payload_cppflags)
+programs_payloads_app_probe_CFLAGS = $(guest_shared_cflags) -fPIE
+programs_payloads_app_probe_LDFLAGS = -pie $(guest_shared_ldflags)
+programs_payloads_app_probe_LDADD = libvmpayload.la
+programs_payloads_app_probe_static_SOURCES = tests/payloads/app-probe.c
+programs_payloads_app_probe_static_CPPFLAGS = $(payload_cppflags)
+programs_payloads_app_probe_static_CFLAGS = $(guest_cflags)
+programs_payloads_app_probe_static_LDFLAGS = $(guest_ldflags)
+programs_payloads_app_probe_static_LDADD = libvmpayload.a
+
 if INTEGRATION_TESTS
 TESTS += $(integration_tests)
-check_DATA += guest-image.stamp
-check_PROGRAMS += programs/hash-tree programs/payloads/devices programs/payloads/probe
+check_DATA += guest-image.stamp microguest.stamp
+check_PROGRAMS += programs/hash-tree programs/payloads/devices programs/payloads/probe \
+	$(app_probe_programs)
 endif
