@@ -33,16 +33,18 @@ guest_verify_sources = \
 	%D%/apk-verifier.c %D%/apk-verifier.h \
 	%D%/apk-verity.c %D%/apk-verity.h \
 	%D%/device-mapper.c %D%/device-mapper.h \
+	%D%/encrypted-storage.c %D%/encrypted-storage.h \
 	%D%/loop-device.c %D%/loop-device.h \
 	%D%/payload-config.c %D%/payload-config.h \
 	%D%/verdict.c %D%/verdict.h
 
 guest_verify_shared_sources = \
 	common/bytes.c common/drop-privileges.c common/error.c common/fd.c common/json-keys.c \
-	common/text.c \
+	common/random.c common/text.c \
 	composite-disk/byte-source.c \
 	composite-disk/idsig.c \
-	composite-disk/merkle-tree.c
+	composite-disk/merkle-tree.c \
+	composite-disk/partition-image.c
 
 # Who an instance is, and its secrets.
 guest_identity_sources = \

@@ -8,6 +8,7 @@ fuzz_targets = \
 	%D%/fuzz-apk-signature \
 	%D%/fuzz-composite-descriptor \
 	%D%/fuzz-crash-core \
+	%D%/fuzz-encrypted-storage \
 	%D%/fuzz-gpt \
 	%D%/fuzz-guest-message \
 	%D%/fuzz-guest-rings \
@@ -30,6 +31,9 @@ tests_fuzz_fuzz_composite_descriptor_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_composite_descriptor_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_crash_core_LDADD = libguest.a libcommon.a $(fuzz_libs)
 tests_fuzz_fuzz_crash_core_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_encrypted_storage_LDADD = libguest.a libcomposite-disk.a libcommon.a \
+	$(MBEDTLS_LIBS) $(fuzz_libs)
+tests_fuzz_fuzz_encrypted_storage_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_gpt_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_gpt_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_apk_signature_LDADD = $(composite_disk_libs) $(fuzz_libs)

@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Devices that the guest makes of partitions: loop, dm-verity over an APK, in a real guest, with
-veritysetup for a second opinion."""
+"""Devices that the guest makes of partitions: loop, dm-verity over an APK, dm-crypt, in a real
+guest, with veritysetup, libcrypto and e2fsck for a second opinion."""
+import ctypes
 import glob
 import hashlib
+import hmac
 import os
 import shutil
 import subprocess
@@ -18,6 +20,8 @@ from tool import run  # noqa: E402
 
 BLOCK = 4096
 MODULES = ['loop', 'dm-verity', 'ecb', 'xts', 'dm-crypt']
+STORAGE_SIZE = 32 << 20
+TEXT, TEXT_LINES = b'not for the host\n', 65536
 FLIPPED = 150 * BLOCK + 17  # a byte of the APK; its block is below the second leaf of the tree
 
 
@@ -27,8 +31,6 @@ class Work:
     def __init__(self, suite):
         self.host = Host(suite.build)
         self.directory = tempfile.mkdtemp(prefix='guest-devices-')
-        self.tool = os.path.abspath(f'{suite.build}/programs/composite-disk')
-        self.parts = []  # (label, path, writable)
 
     def path(self, name):
         return f'{self.directory}/{name}'
@@ -80,20 +82,31 @@ class Work:
             for name in ('silent', 'short', 'talker', 'killed', 'apex'):
                 shutil.copy(f'{root}/payload', f'{root}/liar-{name}')
             self._add_program(root, f'{self.host.build}/programs/apk-verify')
+            self._add_program(root, '/sbin/mke2fs')
             os.mkdir(f'{root}/seccomp')
             shutil.copy(f'{self.host.build}/programs/seccomp/apk-verify.policy', f'{root}/seccomp')
             self._add_modules(root)
             run('mkfs.erofs', '--all-root', self.path('payload'), root)
         return self.path('payload')
 
-    def run(self, mode, **partitions):
-        """What the payload prints as a dictionary; @partitions: label to file, '-' for '_'."""
+    def run(self, mode, storage=None, **partitions):
+        """What the payload prints as a dictionary; @partitions: label to file, '-' for '_'.
+        @storage: the file that is the writable partition 'encryptedstore'."""
         config, files = self.host.config(self.payload(),
                                          f'devices={mode} virtualizationd.debug=1')
         parts = [{'label': label.replace('_', '-'), 'path': label} for label in partitions]
-        config['disks'].append({'partitions': parts})
+        if parts:
+            config['disks'].append({'partitions': parts})
         files.update({label: self.path(name) for label, name in partitions.items()})
-        vm = self.host.create(config, files, start=True)
+        if storage:
+            config['disks'].append({'writable': True, 'partitions': [
+                {'label': 'encryptedstore', 'path': 'storage', 'writable': True}]})
+            files['storage'] = os.open(self.path(storage), os.O_RDWR)
+        try:
+            vm = self.host.create(config, files, start=True)
+        finally:
+            if storage:
+                os.close(files['storage'])
         record = vm.death()
         lines = vm.wait_for_output_end().decode().splitlines()
         assert record['reason'] == 'shutdown' and lines[-1:] == ['devices end'], (record, lines)
@@ -179,6 +192,74 @@ def test_altered_bytes_are_never_seen(work):
                          'corrupted: yes', 'root altered: Input/output error at 0',
                          'corrupted: yes'], lines
     assert 'has a tree of 4096 bytes' in lines[6], lines
+
+
+def hkdf(key, salt, info, size):
+    """HKDF with SHA-512, RFC 5869."""
+    extracted = hmac.new(salt, key, hashlib.sha512).digest()
+    block, derived = b'', b''
+    while len(derived) < size:
+        block = hmac.new(extracted, block + info + bytes([len(derived) // 64 + 1]),
+                         hashlib.sha512).digest()
+        derived += block
+    return derived[:size]
+
+
+def decipher(data, key):
+    """AES-256-XTS over blocks of 4096, numbered from 0, by libcrypto."""
+    crypto = ctypes.CDLL('libcrypto.so.3')
+    for name in ('EVP_CIPHER_CTX_new', 'EVP_aes_256_xts'):
+        getattr(crypto, name).restype = ctypes.c_void_p
+    context = ctypes.c_void_p(crypto.EVP_CIPHER_CTX_new())
+    cipher = ctypes.c_void_p(crypto.EVP_aes_256_xts())
+    plain, size = ctypes.create_string_buffer(BLOCK), ctypes.c_int()
+    blocks = []
+    for number in range(len(data) // BLOCK):
+        assert crypto.EVP_DecryptInit_ex(context, cipher, None, key,
+                                         number.to_bytes(16, 'little')) == 1
+        assert crypto.EVP_DecryptUpdate(context, plain, ctypes.byref(size),
+                                        data[number * BLOCK:(number + 1) * BLOCK], BLOCK) == 1
+        blocks.append(plain.raw)
+    crypto.EVP_CIPHER_CTX_free(context)
+    return b''.join(blocks)
+
+
+@with_work
+def test_storage_is_formatted_once_and_kept(work):
+    with open(work.path('storage'), 'wb') as file:
+        file.write(b'UNFORMATTED-STORAGE')
+        file.truncate(STORAGE_SIZE)
+    said, lines = work.run('new-storage', storage='storage')
+    assert said['killed'].endswith('/sbin/mke2fs was killed by signal 9'), lines
+    assert said['no program'].endswith('/sbin/mke2fs ended with status 127'), lines
+    assert said['first'] == 'formatted' and said['owner'] == '6000:6000', lines
+    assert said['nosuid, nodev, noexec'] == '111' and said['unmount in use'] == 'busy', lines
+    assert said['other key'] == ('Unable to prepare encrypted storage: it belongs to another '
+                                 'instance'), lines
+    assert said['again'] == 'mounted', lines
+
+    content = TEXT * TEXT_LINES
+    said, lines = work.run('old-storage', storage='storage')
+    assert said['other key'].endswith('it belongs to another instance'), lines
+    assert said['again'] == 'mounted', lines
+    assert said['file'] == f'{len(content)} {hashlib.sha256(content).hexdigest()}', lines
+
+    # What the host sees is no text; with the keys it is a file system, as others see it too.
+    data = work.read('storage')
+    header, rest = data[:BLOCK], data[BLOCK:]
+    assert header[:32] == b'ENCRYPTED-STORAGE1'.ljust(32, b'\0') and not any(header[96:])
+    assert TEXT not in data and len(data) == STORAGE_SIZE
+    key, salt = bytes(range(64)), header[32:64]
+    assert header[64:96] == hkdf(key, salt, b'virtualizationd encrypted storage check', 32)
+    plain = decipher(rest,
+                     hkdf(key, salt, b'virtualizationd encrypted storage key', 64))
+    image = work.write('plain', plain)
+    # The journal is replayed, as nobody has unmounted it the second time.
+    assert subprocess.run(['/sbin/e2fsck', '-fp', image], stdout=subprocess.DEVNULL,
+                          check=False).returncode in (0, 1)
+    run('/sbin/e2fsck', '-fn', image)
+    assert run('/sbin/debugfs', '-R', 'cat /file', image).endswith(content)
+    assert run('/sbin/debugfs', '-R', 'cat /second', image).endswith(b'second\n')
 
 
 @with_work

@@ -4,6 +4,7 @@
  * root, from a file system that has the kernel modules beside it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/reboot.h>
 #include <mbedtls/sha256.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@
 #include "common/text.h"
 #include "guest/apk-verifier.h"
 #include "guest/apk-verity.h"
+#include "guest/encrypted-storage.h"
 #include "guest/loop-device.h"
 #include "guest/payload-partition.h"
 
@@ -214,6 +217,107 @@ static void show_verifier(void)
     }
 }
 
+/* --- encrypted storage --- */
+
+#define STORAGE_FILE  ENCRYPTED_STORAGE_MOUNT_POINT "/file"
+#define STORAGE_TEXT  "not for the host\n"
+#define STORAGE_LINES 65536
+
+/* The test knows it, too. */
+static int mount_storage(uint8_t first, const char *what)
+{
+    uint8_t key[ENCRYPTED_STORAGE_KEY_SIZE];
+    Error error = ERROR_INIT;
+    bool formatted;
+
+    for (uint8_t i = 0; i < sizeof(key); i++)
+        key[i] = (uint8_t)(first + i);
+    int r = encrypted_storage_mount(find("encryptedstore"), key, &formatted, &error);
+    if (r < 0)
+        printf("%s: %s\n", what, error_get_message(&error));
+    else
+        printf("%s: %s\n", what, formatted ? "formatted" : "mounted");
+    error_clear(&error);
+    return r;
+}
+
+static void unmount_storage(void)
+{
+    Error error = ERROR_INIT;
+
+    if (encrypted_storage_unmount(&error) < 0)
+        fail("unmount", &error);
+}
+
+/* mke2fs, or what takes its place. */
+static void set_formatter(const char *program)
+{
+    (void)mkdir("/sbin", 0755);
+    (void)mkdir("/mnt", 0755);
+    (void)mkdir(ENCRYPTED_STORAGE_MOUNT_POINT, 0755);
+    (void)unlink("/sbin/mke2fs");
+    if (symlink(program, "/sbin/mke2fs") < 0)
+        printf("mke2fs: %s\n", strerror(errno));
+}
+
+/* Formats after the formatter has failed in two ways, and writes a file. */
+static void show_new_storage(void)
+{
+    Error error = ERROR_INIT;
+    struct stat status;
+    struct statvfs flags;
+
+    set_formatter("/run/payload/liar-killed");
+    mount_storage(0, "killed");
+    set_formatter("/run/payload/none");
+    mount_storage(0, "no program");
+    set_formatter("/run/payload/mke2fs");
+    if (mount_storage(0, "first") < 0)
+        return;
+    if (stat(ENCRYPTED_STORAGE_MOUNT_POINT, &status) < 0 ||
+        statvfs(ENCRYPTED_STORAGE_MOUNT_POINT, &flags) < 0)
+        return;
+    printf("owner: %u:%u\n", status.st_uid, status.st_gid);
+    printf("nosuid, nodev, noexec: %d%d%d\n", (flags.f_flag & ST_NOSUID) != 0,
+           (flags.f_flag & ST_NODEV) != 0, (flags.f_flag & ST_NOEXEC) != 0);
+
+    FILE *file = fopen(STORAGE_FILE, "we");
+    if (!file)
+        return;
+    for (int i = 0; i < STORAGE_LINES; i++)
+        (void)fputs(STORAGE_TEXT, file);
+    printf("unmount in use: %s\n", encrypted_storage_unmount(NULL) == -EBUSY ? "busy" : "taken");
+    (void)fclose(file);
+    if (encrypted_storage_sync(&error) < 0)
+        fail("sync", &error);
+    unmount_storage();
+    mount_storage(1, "other key");
+    if (mount_storage(0, "again") >= 0)
+        unmount_storage();
+}
+
+/* What an earlier machine has left. The machine ends without unmounting, as after a crash. */
+static void show_old_storage(void)
+{
+    Error error = ERROR_INIT;
+
+    set_formatter("/run/payload/liar-killed"); /* nobody asks it */
+    mount_storage(1, "other key");
+    if (mount_storage(0, "again") < 0)
+        return;
+    print_contents("file", STORAGE_FILE);
+    FILE *file = fopen(ENCRYPTED_STORAGE_MOUNT_POINT "/second", "we");
+    if (!file || fputs("second\n", file) < 0 || fclose(file) != 0)
+        return;
+    if (encrypted_storage_sync(&error) < 0)
+        fail("sync", &error);
+    puts("devices end");
+    (void)fflush(stdout);
+    sleep(1); /* until the host has it */
+    (void)syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_POWER_OFF,
+                  NULL);
+}
+
 /* In the place of apk-verify: says of what it is, and something that is none or not enough. */
 static int lie(int argc, char **argv, const char *how)
 {
@@ -224,7 +328,8 @@ static int lie(int argc, char **argv, const char *how)
         .kind = VERDICT_APEX,
         .apex = { .name = "a", .image_size = BLOCK_SIZE, .n_data_blocks = 1, .tree_block = 1 }
     };
-    int n_open = 0, fd = atoi(strchr(argv[1], '=') + 1);
+    const char *number = strchr(argv[1], '=');
+    int n_open = 0, fd = number ? atoi(number + 1) : -EBADF;
     struct stat status;
 
     for (int i = 0; i < 1024; i++)
@@ -261,6 +366,8 @@ int main(int argc, char **argv)
         { "devices=apk", show_apk },
         { "devices=altered", show_altered },
         { "devices=verifier", show_verifier },
+        { "devices=new-storage", show_new_storage },
+        { "devices=old-storage", show_old_storage },
     };
     char line[4096] = "", program[256] = "";
 

@@ -42,6 +42,7 @@ guest_unit_tests = \
 	%D%/test-device-mapper \
 	%D%/test-crash-core \
 	%D%/test-crash-report \
+	%D%/test-encrypted-storage \
 	%D%/test-guest-link \
 	%D%/test-guest-message \
 	%D%/test-kernel-command-line \
@@ -78,6 +79,7 @@ tests_unit_test_crash_report_SOURCES = %D%/test-crash-report.c $(made_core_sourc
 tests_unit_test_crash_report_LDADD = $(guest_unit_libs)
 EXTRA_tests_unit_test_crash_report_DEPENDENCIES = programs/crash-reporter \
 	programs/payload-launcher programs/payloads/libcrash.so
+tests_unit_test_encrypted_storage_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_guest_link_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_message_LDADD = $(guest_unit_libs)
 tests_unit_test_kernel_command_line_LDADD = $(guest_unit_libs)
