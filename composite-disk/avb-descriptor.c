@@ -175,7 +175,8 @@ static int check_hashtree(const AvbHashtree *tree, ErrorKind kind, Error *error)
     if (r >= 0 && tree->fec_roots > 0)
         r = check_region(tree->fec_offset, tree->fec_size, tree->tree_offset + tree->tree_size,
                          "FEC", kind, error);
-    if (r >= 0)
+    /* That of the image in an APEX, which is no partition, has no name. */
+    if (r >= 0 && tree->name.size > 0)
         r = check_name(tree->name, kind, error);
     return r < 0 ? r : check_digest(tree->algorithm, tree->salt, tree->digest, kind, error);
 }

@@ -57,7 +57,7 @@ typedef struct AvbHashtree {
     uint32_t fec_roots; /* 0: there is no forward error correction */
     uint64_t fec_offset, fec_size;
     char algorithm[AVB_ALGORITHM_SIZE];
-    AvbBytes name, salt, digest;
+    AvbBytes name, salt, digest; /* no name: of the image in an APEX */
     uint32_t flags;
 } AvbHashtree;
 

@@ -288,7 +288,7 @@ static int verify_partitions(Verification *verification, Error *error)
         AvbBytes name = avb_descriptor_get_partition(&descriptor);
         const char *path = find_given_image(verification->call, name);
 
-        if (name.size == 0)
+        if (name.size == 0 && descriptor.tag != AVB_HASHTREE)
             continue;
         if (!path && verification->file->has_footer && n_own == 1 &&
             descriptor.tag != AVB_CHAIN_PARTITION)

@@ -350,6 +350,18 @@ def test_flipped_bytes_are_refused_with_a_reason(tool):
 
 
 @with_tool
+def test_an_image_without_a_name_is_verified_too(tool):
+    data = os.urandom(10 * BLOCK)
+    tool.write('data', data)
+    tool('add-hashtree', '--name=', '-o', 'image', f'--key={key_path(2048)}', 'data')
+    tool('verify', f'--key={key_path(2048)}', 'image')
+    image = bytearray(tool.read('image'))
+    image[5 * BLOCK] ^= 1
+    tool.write('image', image)
+    tool.refuses('hash of block 5', 'verify', f'--key={key_path(2048)}', 'image')
+
+
+@with_tool
 def test_each_image_has_its_own_verdict(tool):
     for name in 'boot', 'init', 'root':
         tool.write(name, os.urandom(30 * BLOCK))

@@ -470,7 +470,7 @@ static void the_same_limits_hold_when_it_is_read(void **state)
         { 36, 8, (UINT64_C(1) << 63) - 4096, "no file can hold" },
         { 44, 4, 0, "data blocks of 0" },
         { 48, 4, 0, "hash blocks of 0" },
-        { 104, 4, 0, "name of 0 bytes" },
+        { 104, 4, AVB_PARTITION_NAME_MAX + 1, "bytes" },
         { 112, 4, 20, "digest of 20 bytes" },
     };
     AvbDescriptor tree = make_hashtree();
@@ -487,6 +487,19 @@ static void the_same_limits_hold_when_it_is_read(void **state)
     size_t size = encode(&chain, bytes);
     put_be(bytes + 16, 4, 0);
     assert_refused(bytes, size, "location 0");
+}
+
+static void a_hashtree_may_be_of_no_partition(void **state)
+{
+    (void)state;
+    AvbDescriptor tree = make_hashtree();
+    uint8_t bytes[ROOM];
+
+    tree.hashtree.name.size = 0;
+    size_t size = encode(&tree, bytes);
+    assert_int_equal(decode(bytes, size).hashtree.name.size, 0);
+    tree.hashtree.name = (AvbBytes){ long_name, AVB_PARTITION_NAME_MAX + 1 };
+    assert_wrong(&tree, "name of 32 bytes");
 }
 
 static void a_wrong_one_names_its_offset(void **state)
@@ -534,6 +547,7 @@ int main(void)
         cmocka_unit_test(names_and_digests_have_their_limits),
         cmocka_unit_test(places_of_a_tree_have_their_limits),
         cmocka_unit_test(the_same_limits_hold_when_it_is_read),
+        cmocka_unit_test(a_hashtree_may_be_of_no_partition),
         cmocka_unit_test(a_wrong_one_names_its_offset),
         cmocka_unit_test(one_that_does_not_fit_the_writer_is_seen_there),
     };
