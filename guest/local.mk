@@ -199,6 +199,7 @@ programs_crash_reporter_LDADD =
 # nobody links it, and it goes into an archive as it is.
 payload_so_cflags = $(guest_shared_cflags) -fPIC
 payload_so_link = $(CC) $(payload_so_cflags) $(CFLAGS) -shared $(guest_shared_ldflags) $(LDFLAGS) -o $@
+payload_so_libs = -L.libs -lvmpayload
 
 noinst_PROGRAMS += programs/payloads/greet programs/payloads/crash
 programs_payloads_greet_SOURCES = examples/payloads/greet.c
@@ -211,6 +212,29 @@ programs_payloads_crash_CPPFLAGS = $(guest_cppflags)
 programs_payloads_crash_CFLAGS = $(guest_cflags)
 programs_payloads_crash_LDFLAGS = $(guest_ldflags)
 programs_payloads_crash_LDADD =
+
+# The examples for others, which their own makefiles build as well.
+noinst_PROGRAMS += programs/payloads/libhello.so programs/payloads/libsealed-counter.so \
+	programs/payloads/vsock-echo
+programs_payloads_libhello_so_SOURCES = examples/hello/hello.c
+programs_payloads_libhello_so_CPPFLAGS = $(payload_cppflags)
+programs_payloads_libhello_so_CFLAGS = $(payload_so_cflags)
+programs_payloads_libhello_so_LINK = $(payload_so_link)
+programs_payloads_libhello_so_LDADD = $(payload_so_libs)
+programs_payloads_libhello_so_DEPENDENCIES = libvmpayload.la
+programs_payloads_libsealed_counter_so_SOURCES = examples/sealed-counter/sealed-counter.c
+programs_payloads_libsealed_counter_so_CPPFLAGS = $(payload_cppflags)
+programs_payloads_libsealed_counter_so_CFLAGS = $(payload_so_cflags)
+programs_payloads_libsealed_counter_so_LINK = $(payload_so_link)
+programs_payloads_libsealed_counter_so_LDADD = $(payload_so_libs)
+programs_payloads_libsealed_counter_so_DEPENDENCIES = libvmpayload.la
+programs_payloads_vsock_echo_SOURCES = examples/vsock-echo/vsock-echo.c
+programs_payloads_vsock_echo_CPPFLAGS = $(payload_cppflags)
+programs_payloads_vsock_echo_CFLAGS = $(guest_shared_cflags) -fPIE
+programs_payloads_vsock_echo_LDFLAGS = -pie $(guest_shared_ldflags)
+programs_payloads_vsock_echo_LDADD = libvmpayload.a
+EXTRA_DIST += examples/README.md examples/hello/Makefile examples/sealed-counter/Makefile \
+	examples/vsock-echo/Makefile examples/vsock-echo/assets/vm_config.json
 
 # For the unit tests, with the flags of the host's programs.
 noinst_LIBRARIES += libguest.a

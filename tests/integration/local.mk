@@ -32,6 +32,7 @@ integration_tests = \
 	%D%/test-manager.py \
 	%D%/test-microguest.py \
 	%D%/test-partitions.py \
+	%D%/test-payload-library.py \
 	%D%/test-restart.py \
 	%D%/test-rights.py \
 	%D%/test-sandbox.py \

@@ -62,6 +62,8 @@ guest_unit_tests = \
 	%D%/test-verdict \
 	%D%/test-zip-files \
 	%D%/test-zip-tree
+	%D%/test-ready-socket \
+	%D%/test-sealed-counter
 
 # The client's library, built as a test is.
 payload_client_sources = guest/payload-library/vm-payload.c
@@ -94,7 +96,7 @@ tests_unit_test_payload_image_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_partition_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_launcher_LDADD = $(guest_unit_libs)
 EXTRA_tests_unit_test_payload_launcher_DEPENDENCIES = programs/payload-launcher \
-	programs/payloads/libexit-code.so
+	programs/payloads/libexit-code.so programs/payloads/libhello.so
 noinst_PROGRAMS += programs/payloads/libcrash.so programs/payloads/libexit-code.so
 programs_payloads_libcrash_so_SOURCES = tests/payloads/crash-library.c
 programs_payloads_libcrash_so_CPPFLAGS = $(payload_cppflags)
@@ -116,6 +118,9 @@ tests_unit_test_zip_files_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_zip_tree_SOURCES = %D%/test-zip-tree.c $(made_zip_sources)
 tests_unit_test_zip_tree_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_verdict_LDADD = $(guest_unit_libs)
+tests_unit_test_sealed_counter_LDADD = $(guest_unit_libs)
+EXTRA_tests_unit_test_sealed_counter_DEPENDENCIES = programs/payload-launcher \
+	programs/payloads/libsealed-counter.so
 
 # The command line client.
 vmctl_unit_tests = \

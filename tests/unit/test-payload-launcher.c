@@ -46,6 +46,16 @@ static void result_of_the_payload_is_the_exit_code(void **state)
     assert_string_equal(text, "called\n");
 }
 
+static void library_finds_libvmpayload(void **state)
+{
+    char text[256];
+
+    (void)state;
+    (void)setenv("LD_LIBRARY_PATH", ".libs", 1);
+    assert_int_equal(run_launcher("programs/payloads/libhello.so", text, sizeof(text)), 0);
+    assert_string_equal(text, "Hello from /mnt/apk\n");
+}
+
 static void library_that_is_not_there_is_named(void **state)
 {
     char text[256];
@@ -69,6 +79,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(result_of_the_payload_is_the_exit_code),
+        cmocka_unit_test(library_finds_libvmpayload),
         cmocka_unit_test(library_that_is_not_there_is_named),
         cmocka_unit_test(library_without_entry_is_named),
     };
