@@ -112,17 +112,57 @@ static int take_disk(ConfigFiles *config, struct json_object *disk, Error *error
     return r;
 }
 
+/* The files at these keys of each object in the array. */
+static int take_each(ConfigFiles *config,
+                     struct json_object *object,
+                     const char *array_key,
+                     const char *const *keys,
+                     Error *error)
+{
+    size_t length;
+    struct json_object *array = get_array(object, array_key, &length);
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < length; i++) {
+        for (const char *const *key = keys; r >= 0 && *key; key++)
+            r = take_path(config, json_object_array_get_idx(array, i), *key, false, error);
+    }
+    return r;
+}
+
+static int take_app(ConfigFiles *config, struct json_object *app, Error *error)
+{
+    static const char *const extra_keys[] = { "apk", "idsig", NULL };
+    static const char *const apex_keys[] = { "image", NULL };
+
+    int r = take_path(config, app, "apk", false, error);
+    if (r >= 0)
+        r = take_path(config, app, "idsig", false, error);
+    if (r >= 0)
+        r = take_path(config, app, "instance_image", true, error);
+    if (r >= 0)
+        r = take_path(config, app, "encrypted_storage", true, error);
+    if (r >= 0)
+        r = take_each(config, app, "extra_apks", extra_keys, error);
+    if (r >= 0)
+        r = take_each(config, app, "apexes", apex_keys, error);
+    return r;
+}
+
 static int take_files(ConfigFiles *config, struct json_object *object, Error *error)
 {
     static const char *const keys[] = { "kernel", "initrd", "bootloader" };
     size_t n_disks;
-    struct json_object *disks = get_array(object, "disks", &n_disks);
+    struct json_object *disks = get_array(object, "disks", &n_disks), *app = NULL;
     int r = 0;
 
     for (size_t i = 0; r >= 0 && i < ELEMENTS_OF(keys); i++)
         r = take_path(config, object, keys[i], false, error);
     for (size_t i = 0; r >= 0 && i < n_disks; i++)
         r = take_disk(config, json_object_array_get_idx(disks, i), error);
+    if (r >= 0 && json_object_object_get_ex(object, "payload", &app) &&
+        json_object_is_type(app, json_type_object))
+        r = take_app(config, app, error);
     return r;
 }
 

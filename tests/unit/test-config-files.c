@@ -38,6 +38,32 @@ static void assert_file(const ConfigFiles *config, size_t i, const char *path, b
     assert_true(config->files[i].fd < 0);
 }
 
+static void all_paths_of_an_app_are_found(void **state)
+{
+    ConfigFiles *config =
+        parse("{\"payload\": {\"apk\": \"a\", \"idsig\": \"s\", \"instance_image\": \"i\","
+              " \"encrypted_storage\": \"e\", \"config_path\": \"c.json\","
+              " \"extra_apks\": [{\"apk\": \"x0\", \"idsig\": \"y0\"},"
+              " {\"apk\": \"a\", \"idsig\": \"y1\"}, 7],"
+              " \"apexes\": [{\"name\": \"n\", \"image\": \"m\"}]}}",
+              NULL);
+
+    (void)state;
+    assert_int_equal(config->n_files, 8);
+    assert_file(config, 0, "a", false);
+    assert_file(config, 1, "s", false);
+    assert_file(config, 2, "i", true);
+    assert_file(config, 3, "e", true);
+    assert_file(config, 4, "x0", false);
+    assert_file(config, 5, "y0", false);
+    assert_file(config, 6, "y1", false);
+    assert_file(config, 7, "m", false);
+    config_files_free(config);
+    config = parse("{\"payload\": [\"apk\"]}", NULL); /* the service names what is wrong */
+    assert_int_equal(config->n_files, 0);
+    config_files_free(config);
+}
+
 static void all_paths_are_found(void **state)
 {
     ConfigFiles *config =
@@ -180,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_paths_are_found),
+        cmocka_unit_test(all_paths_of_an_app_are_found),
         cmocka_unit_test(repeated_path_is_one_file),
         cmocka_unit_test(text_is_passed_on_unchanged),
         cmocka_unit_test(name_is_replaced_or_added),
