@@ -12,7 +12,8 @@ libvmctl_a_SOURCES = \
 	%D%/output.c %D%/output.h \
 	%D%/output-copy.c %D%/output-copy.h \
 	%D%/table.c %D%/table.h \
-	%D%/vm-create.c %D%/vm-create.h
+	%D%/vm-create.c %D%/vm-create.h \
+	%D%/vm-run.c %D%/vm-run.h
 
 vmctl_libs = libvmctl.a libbus.a libcommon.a $(SYSTEMD_LIBS) $(DBUS_LIBS) $(JSON_LIBS)
 
