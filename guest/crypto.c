@@ -6,6 +6,7 @@
 #include <mbedtls/hkdf.h>
 #include <mbedtls/md.h>
 #include <mbedtls/rsa.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "common/random.h"
@@ -87,11 +88,11 @@ int crypto_open(const uint8_t key[static CRYPTO_KEY_SIZE],
                 CryptoBytes sealed,
                 uint8_t *ret_plain)
 {
-    const uint8_t *nonce = sealed.data, *text = nonce + CRYPTO_NONCE_SIZE;
     mbedtls_gcm_context context;
 
     if (sealed.size < CRYPTO_SEALED_MORE)
         return -EBADMSG;
+    const uint8_t *nonce = sealed.data, *text = nonce + CRYPTO_NONCE_SIZE;
     size_t size = sealed.size - CRYPTO_SEALED_MORE;
     int r = gcm_begin(&context, key);
     if (r >= 0) {
@@ -104,6 +105,12 @@ int crypto_open(const uint8_t key[static CRYPTO_KEY_SIZE],
     if (r < 0)
         memset(ret_plain, 0, size);
     return r;
+}
+
+/* Errors of the numbers below RSA come added to its own, which are multiples of 128. */
+static bool is_out_of_memory(int r)
+{
+    return -r % 0x80 == -MBEDTLS_ERR_MPI_ALLOC_FAILED;
 }
 
 int crypto_verify_rsa(CryptoBytes modulus,
@@ -126,7 +133,7 @@ int crypto_verify_rsa(CryptoBytes modulus,
         r = mbedtls_rsa_pkcs1_verify(&context, NULL, NULL, MBEDTLS_RSA_PUBLIC, hash_get_type(hash),
                                      (unsigned)crypto_hash_get_size(hash), digest, signature.data);
     mbedtls_rsa_free(&context);
-    if (r == MBEDTLS_ERR_MPI_ALLOC_FAILED)
+    if (is_out_of_memory(r))
         return -ENOMEM;
     return r == 0 ? 0 : -EBADMSG;
 }
