@@ -39,10 +39,13 @@ tests_unit_test_vsock_packet_LDADD = $(vsock_unit_libs)
 guest_unit_tests = \
 	%D%/test-apk-identity \
 	%D%/test-apk-verity \
+	%D%/test-cbor \
+	%D%/test-crypto \
 	%D%/test-device-mapper \
 	%D%/test-crash-core \
 	%D%/test-crash-report \
 	%D%/test-encrypted-storage \
+	%D%/test-dice \
 	%D%/test-guest-link \
 	%D%/test-guest-message \
 	%D%/test-kernel-command-line \
@@ -73,6 +76,9 @@ guest_verify_unit_libs = libguest.a libprotocol.a libcomposite-disk.a libcommon.
 tests_unit_test_apk_identity_SOURCES = %D%/test-apk-identity.c $(made_zip_sources)
 tests_unit_test_apk_identity_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_apk_verity_LDADD = $(guest_verify_unit_libs)
+tests_unit_test_cbor_LDADD = $(guest_unit_libs)
+tests_unit_test_crypto_LDADD = $(guest_verify_unit_libs)
+tests_unit_test_crypto_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=calloc
 tests_unit_test_device_mapper_LDADD = $(guest_unit_libs)
 made_core_sources = tests/helpers/made-core.c tests/helpers/made-core.h
 tests_unit_test_crash_core_SOURCES = %D%/test-crash-core.c $(made_core_sources)
@@ -82,6 +88,7 @@ tests_unit_test_crash_report_LDADD = $(guest_unit_libs)
 EXTRA_tests_unit_test_crash_report_DEPENDENCIES = programs/crash-reporter \
 	programs/payload-launcher programs/payloads/libcrash.so
 tests_unit_test_encrypted_storage_LDADD = $(guest_verify_unit_libs)
+tests_unit_test_dice_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_guest_link_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_message_LDADD = $(guest_unit_libs)
 tests_unit_test_kernel_command_line_LDADD = $(guest_unit_libs)
