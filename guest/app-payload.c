@@ -27,7 +27,6 @@
 
 #define APK_DIRECTORY       "/mnt/apk"
 #define EXTRA_APK_DIRECTORY "/mnt/extra-apk"
-#define STORAGE_DIRECTORY   "/mnt/encryptedstore"
 #define LIBRARY_DIRECTORY   APK_DIRECTORY "/lib/x86_64"
 #define PROGRAM_DIRECTORY   APK_DIRECTORY "/bin"
 #define LAUNCHER_PATH       "/usr/lib/microguest/payload-launcher"
@@ -45,8 +44,8 @@ struct PayloadState {
     AppIdentity *identity;
     PayloadConfig *config; /* NULL: the metadata names the program */
     PayloadService *service;
-    EncryptedStorage *storage; /* NULL: there is none */
-    char program[PATH_MAX];    /* what is run: a program, or the library for the launcher */
+    bool has_storage;
+    char program[PATH_MAX]; /* what is run: a program, or the library for the launcher */
     const char *arguments[3];
 };
 
@@ -55,7 +54,6 @@ static PayloadState *app_free(PayloadState *state)
     if (!state)
         return NULL;
     payload_service_free(state->service);
-    encrypted_storage_free(state->storage);
     payload_config_free(state->config);
     app_identity_free(state->identity);
     partition_table_free(state->partitions);
@@ -215,8 +213,10 @@ static int set_up_storage(PayloadState *state, Error *error)
         return r;
     if (app_identity_derive_storage_key(state->identity, key, sizeof(key)) < 0)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    r = encrypted_storage_open(device, key, STORAGE_DIRECTORY, PAYLOAD_UID, &state->storage, error);
+    bool formatted;
+    r = encrypted_storage_mount(device, key, &formatted, error);
     explicit_bzero(key, sizeof(key));
+    state->has_storage = r >= 0;
     return r;
 }
 
@@ -245,7 +245,7 @@ static const char *on_get_storage_path(void *userdata)
 {
     const PayloadState *state = userdata;
 
-    return state->storage ? STORAGE_DIRECTORY : NULL;
+    return state->has_storage ? ENCRYPTED_STORAGE_MOUNT_POINT : NULL;
 }
 
 static int on_read_rollback_secret(void *userdata, uint8_t ret_secret[PAYLOAD_ROLLBACK_SECRET_SIZE])
@@ -373,7 +373,8 @@ static void app_finish(PayloadState *state, GuestCall *end)
     Error error = ERROR_INIT;
 
     correct_end(state, end);
-    if (state->storage && encrypted_storage_sync(state->storage, &error) < 0 &&
+    /* The report of the end is the host's leave to take the machine's power away. */
+    if (state->has_storage && encrypted_storage_unmount(&error) < 0 &&
         end->type != GUEST_CALL_ERROR) {
         *end = (GuestCall){ .type = GUEST_CALL_ERROR, .error_code = GUEST_ERROR_UNKNOWN };
         (void)snprintf(end->message, sizeof(end->message), "%s", error_get_message(&error));

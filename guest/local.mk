@@ -123,7 +123,7 @@ programs_guest_manager_app_SOURCES = \
 	%D%/boot-handover.c %D%/cbor.c %D%/crypto.c %D%/dice.c %D%/instance-data.c \
 	%D%/instance-store.c %D%/partition-table.c \
 	$(protocol_guest_sources) \
-	common/random.c $(guest_verify_shared_sources) \
+	$(guest_verify_shared_sources) \
 	composite-disk/guid.c composite-disk/instance-image.c composite-disk/payload-disk.c \
 	composite-disk/payload-metadata.c
 nodist_programs_guest_manager_app_SOURCES = composite-disk/payload-metadata.pb-c.c

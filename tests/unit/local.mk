@@ -63,10 +63,9 @@ guest_unit_tests = \
 	%D%/test-ready-socket \
 	%D%/test-payload-service \
 	%D%/test-verdict \
+	%D%/test-sealed-counter \
 	%D%/test-zip-files \
 	%D%/test-zip-tree
-	%D%/test-ready-socket \
-	%D%/test-sealed-counter
 
 # The client's library, built as a test is.
 payload_client_sources = guest/payload-library/vm-payload.c
