@@ -107,7 +107,7 @@ static size_t make_report(const Crash *crash, int memory_fd, char *text)
     static uint64_t stack[CRASH_STACK_WORDS_MAX];
     static CrashCore core;
     _cleanup_free_ uint8_t *bytes = NULL;
-    size_t size;
+    size_t size = 0;
 
     if (read_core(STDIN_FILENO, &bytes, &size) < 0 || crash_core_parse(bytes, size, &core) < 0)
         return crash_report_make_brief(crash->pid, crash->uid, crash->signal, text,

@@ -72,7 +72,7 @@ static void files_are_written(void **state)
 static void make_root(char *root, size_t size)
 {
     char link[32], mount_point[256];
-    int fd;
+    int fd = -EBADF;
 
     if (geteuid() != 0 || cgroup_open_root(&fd) < 0)
         skip();
