@@ -3,6 +3,7 @@
 composite_disk_sources = \
 	%D%/apk-digest.c %D%/apk-digest.h \
 	%D%/apk-idsig.c %D%/apk-idsig.h \
+	%D%/apk-manifest.c %D%/apk-manifest.h \
 	%D%/apk-signature.c %D%/apk-signature.h \
 	%D%/apk-signer.c %D%/apk-signer.h \
 	%D%/apk-signing-block.c %D%/apk-signing-block.h \

@@ -5,6 +5,7 @@
 # A new target: its name in the list, its libraries before $(fuzz_libs) and its link flags as the
 # others have them.
 fuzz_targets = \
+	%D%/fuzz-apk-manifest \
 	%D%/fuzz-apk-signature \
 	%D%/fuzz-composite-descriptor \
 	%D%/fuzz-crash-core \
@@ -36,6 +37,8 @@ tests_fuzz_fuzz_encrypted_storage_LDADD = libguest.a libcomposite-disk.a libcomm
 tests_fuzz_fuzz_encrypted_storage_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_gpt_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_gpt_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_apk_manifest_LDADD = $(composite_disk_libs) $(fuzz_libs)
+tests_fuzz_fuzz_apk_manifest_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_apk_signature_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_apk_signature_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_guest_message_LDADD = libprotocol.a libcommon.a $(JSON_LIBS) $(fuzz_libs)

@@ -209,6 +209,7 @@ tests_unit_test_vmm_log_LDADD = $(launcher_unit_libs)
 # Formats of disks and images, and what they are signed with.
 composite_disk_unit_tests = \
 	%D%/test-apk-digest \
+	%D%/test-apk-manifest \
 	%D%/test-apk-signature \
 	%D%/test-apk-signing-block \
 	%D%/test-avb-boot \
@@ -246,6 +247,8 @@ composite_disk_unit_tests = \
 made_zip_sources = tests/helpers/made-zip.c tests/helpers/made-zip.h
 composite_disk_unit_libs = $(composite_disk_libs) $(CMOCKA_LIBS)
 tests_unit_test_apk_digest_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_apk_manifest_SOURCES = %D%/test-apk-manifest.c $(made_zip_sources)
+tests_unit_test_apk_manifest_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_apk_signature_SOURCES = %D%/test-apk-signature.c $(made_zip_sources)
 tests_unit_test_apk_signature_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_apk_signing_block_LDADD = $(composite_disk_unit_libs)
