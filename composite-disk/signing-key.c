@@ -9,6 +9,7 @@
 #include <openssl/rsa.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/fd.h"
 #include "composite-disk/byte-source.h"
@@ -16,10 +17,12 @@
 #define RSA_BITS_MIN       2048
 #define RSA_BITS_MAX       8192
 #define KEY_FILE_MAX       (64U << 10) /* also of a certificate */
-#define CERTIFICATE_SERIAL 63          /* bits: positive, and short enough for any reader */
+#define KEY_FILE_MODE      0600
+#define CERTIFICATE_SERIAL 63 /* bits: positive, and short enough for any reader */
 #define CERTIFICATE_DAYS   (30 * 365)
 
 #define CURVE_NAME_MAX 64
+#define CURVE_DEFAULT  "P-256"
 
 DEFINE_CLEANUP(EVP_PKEY, EVP_PKEY_free);
 DEFINE_CLEANUP(EVP_MD_CTX, EVP_MD_CTX_free);
@@ -191,7 +194,8 @@ static int load_private_key(const char *path, EVP_PKEY **ret_key, Error *error)
     return 0;
 }
 
-static int load_certificate(const char *path, X509 **ret_certificate, Error *error)
+/* Returns 0 when there is none. */
+static int find_certificate(const char *path, X509 **ret_certificate, Error *error)
 {
     _cleanup_free_ uint8_t *data = NULL;
     size_t size;
@@ -201,11 +205,35 @@ static int load_certificate(const char *path, X509 **ret_certificate, Error *err
         return r;
     _cleanup_(BIO_freep) BIO *bio = BIO_new_mem_buf(data, (int)size);
     X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    OPENSSL_cleanse(data, size); /* a key may stand beside it */
+    bool is_none = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
     ERR_clear_error();
+    if (!certificate && !is_none)
+        return error_set(error, ERROR_INVALID_FILE, "a damaged certificate in '%s'", path);
     if (!certificate)
-        return error_set(error, ERROR_INVALID_FILE, "no certificate in PEM in '%s'", path);
+        return 0;
     *ret_certificate = certificate;
-    return 0;
+    return 1;
+}
+
+/* The same, but for a certificate of another key, which is an error. */
+static int take_certificate(SigningKey *key, const char *path, Error *error)
+{
+    X509 *certificate;
+
+    int r = find_certificate(path, &certificate, error);
+    if (r <= 0)
+        return r;
+    int equal = EVP_PKEY_eq(X509_get0_pubkey(certificate), key->key);
+    ERR_clear_error();
+    if (equal != 1) {
+        X509_free(certificate);
+        return error_set(error, ERROR_INVALID_FILE, "the certificate in '%s' is of another key",
+                         path);
+    }
+    X509_free(key->certificate);
+    key->certificate = certificate;
+    return 1;
 }
 
 int signing_key_load(const char *key_path,
@@ -222,16 +250,54 @@ int signing_key_load(const char *key_path,
     if (r >= 0)
         r = check_key(key->key, ERROR_INVALID_FILE, &type, error);
     if (r >= 0 && certificate_path)
-        r = load_certificate(certificate_path, &key->certificate, error);
+        r = take_certificate(key, certificate_path, error);
     if (r < 0)
         return r;
-    if (key->certificate && EVP_PKEY_eq(X509_get0_pubkey(key->certificate), key->key) != 1) {
-        ERR_clear_error();
-        return error_set(error, ERROR_INVALID_FILE, "the certificate in '%s' is of another key",
+    if (certificate_path && !key->certificate)
+        return error_set(error, ERROR_INVALID_FILE, "no certificate in PEM in '%s'",
                          certificate_path);
-    }
     *ret_key = TAKE_PTR(key);
     return 0;
+}
+
+int signing_key_complete(
+    SigningKey *key, const char *path, const char *common_name, bool *ret_made, Error *error)
+{
+    int r = take_certificate(key, path, error);
+    bool made = r == 0;
+
+    if (made)
+        r = signing_key_add_certificate(key, common_name, error);
+    if (r < 0)
+        return r;
+    *ret_made = made;
+    return 0;
+}
+
+int signing_key_generate(SigningKey **ret_key, Error *error)
+{
+    _cleanup_(signing_key_freep) SigningKey *key = calloc(1, sizeof(*key));
+
+    if (!key)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    key->key = EVP_EC_gen(CURVE_DEFAULT);
+    if (!key->key)
+        return error_set(error, ERROR_FAILED, "cannot make a key: %s", openssl_reason());
+    *ret_key = TAKE_PTR(key);
+    return 0;
+}
+
+int signing_key_write(const SigningKey *key, int fd, Error *error)
+{
+    _cleanup_(BIO_freep) BIO *bio = BIO_new(BIO_s_secmem()); /* wiped when it is freed */
+    char *text;
+
+    if (!bio || PEM_write_bio_PrivateKey(bio, key->key, NULL, NULL, 0, NULL, NULL) != 1 ||
+        (key->certificate && PEM_write_bio_X509(bio, key->certificate) != 1))
+        return error_set(error, ERROR_FAILED, "cannot encode the key: %s", openssl_reason());
+    long size = BIO_get_mem_data(bio, &text);
+    int r = fchmod(fd, KEY_FILE_MODE) < 0 ? -errno : fd_write_all(fd, text, (size_t)size);
+    return r < 0 ? error_set_errno(error, ERROR_FAILED, r, "cannot write the key") : 0;
 }
 
 SigningKey *signing_key_free(SigningKey *key)

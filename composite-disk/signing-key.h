@@ -5,6 +5,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,18 @@ int signing_key_load(const char *key_path,
                      const char *certificate_path,
                      SigningKey **ret_key,
                      Error *error);
+
+/* A new key on the curve P-256, without a certificate. */
+int signing_key_generate(SigningKey **ret_key, Error *error);
+
+/* Writes the private key, without a passphrase, and the certificate, if there is one, in PEM into
+ * the empty file @fd, which only its owner may open afterwards. */
+int signing_key_write(const SigningKey *key, int fd, Error *error);
+
+/* Gives a key the first certificate in the PEM file that it was loaded from, or, where none is, one
+ * that is made for it: @ret_made. As signing_key_load() and signing_key_add_certificate(). */
+int signing_key_complete(
+    SigningKey *key, const char *path, const char *common_name, bool *ret_made, Error *error);
 
 /* Reads a file of keys or certificates, of at most 64 KiB, with a NUL behind it; the caller
  * cleanses and frees the memory. ERROR_INVALID_FILE. */

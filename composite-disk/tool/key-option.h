@@ -6,5 +6,6 @@
 #include "composite-disk/signing-key.h"
 #include "composite-disk/tool/tool.h"
 
-/* The key of --key, with the certificate of --cert, or a new one that is made for it. */
+/* The key of --key, with the certificate of --cert, or that in the key's own file, or a new one
+ * that is made for it. */
 int key_option_load(const ToolCall *call, SigningKey **ret_key, Error *error);

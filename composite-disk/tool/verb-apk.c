@@ -104,7 +104,7 @@ const ToolVerb apk_verbs[] = {
       .n_max = 1,
       .options = { { "key", 'k', "FILE", "the private key, in PEM: RSA or EC" },
                    { "cert", 'c', "FILE",
-                     "its certificate, in PEM (default: a new one each time)" },
+                     "its certificate, in PEM (default: the key's file's, or a new one)" },
                    { "output", 'o', "FILE", "write there (default: replace the APK)" },
                    { "force", 'f', NULL, "replace an output that is there" } },
       .run = run_sign },

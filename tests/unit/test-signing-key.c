@@ -270,6 +270,55 @@ static void bytes_behind_a_certificate_and_cut_ones_are_refused(void **state)
     }
 }
 
+static void a_key_that_is_made_and_written_is_read_with_its_certificate(void **state)
+{
+    const Keys *keys = *state;
+    _cleanup_(signing_key_freep) SigningKey *key = NULL, *again = NULL, *both = NULL;
+    struct stat status;
+    bool made = true;
+
+    assert_int_equal(signing_key_generate(&key, NULL), 0);
+    assert_null(key->certificate);
+    assert_int_equal(signing_key_add_certificate(key, "somebody", NULL), 0);
+    write_junk(keys, "", 0);
+    assert_int_equal(chmod(keys->junk, 0666), 0);
+    FILE *file = fopen(keys->junk, "we");
+    assert_non_null(file);
+    assert_int_equal(signing_key_write(key, fileno(file), NULL), 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(stat(keys->junk, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0600);
+
+    again = load(keys->junk);
+    assert_int_equal(EVP_PKEY_eq(again->key, key->key), 1);
+    assert_int_equal(signing_key_complete(again, keys->junk, "nobody", &made, NULL), 0);
+    assert_false(made);
+    assert_int_equal(X509_cmp(again->certificate, key->certificate), 0);
+    assert_int_equal(signing_key_load(keys->junk, keys->junk, &both, NULL), 0);
+    assert_int_equal(X509_cmp(both->certificate, key->certificate), 0);
+}
+
+static void a_key_without_a_certificate_gets_one(void **state)
+{
+    const Keys *keys = *state;
+    _cleanup_(signing_key_freep) SigningKey *key = load(keys->ec), *other = load(keys->ec384);
+    _cleanup_(error_clear) Error error = ERROR_INIT, damaged = ERROR_INIT;
+    static const char bad[] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    bool made = false;
+
+    assert_int_equal(signing_key_complete(key, keys->ec, "somebody", &made, NULL), 0);
+    assert_true(made);
+    assert_int_equal(X509_verify(key->certificate, key->key), 1);
+    write_certificate(keys, key);
+    assert_true(signing_key_complete(other, keys->junk, "somebody", &made, &error) < 0);
+    assert_non_null(strstr(error_get_message(&error), "of another key"));
+    assert_null(other->certificate);
+    write_junk(keys, bad, strlen(bad));
+    assert_true(signing_key_complete(other, keys->junk, "somebody", &made, &damaged) < 0);
+    assert_non_null(strstr(error_get_message(&damaged), "a damaged certificate"));
+    assert_not_loaded(keys->ec384, keys->junk, "a damaged certificate");
+}
+
 /* --- signatures --- */
 
 typedef struct Signed {
@@ -518,6 +567,8 @@ int main(void)
         cmocka_unit_test(a_name_that_is_too_long_for_a_certificate_is_told),
         cmocka_unit_test(a_certificate_is_set_for_its_own_key_only),
         cmocka_unit_test(bytes_behind_a_certificate_and_cut_ones_are_refused),
+        cmocka_unit_test(a_key_that_is_made_and_written_is_read_with_its_certificate),
+        cmocka_unit_test(a_key_without_a_certificate_gets_one),
         cmocka_unit_test(each_algorithm_signs_and_verifies_and_no_other_data),
         cmocka_unit_test(paddings_and_hashes_are_not_taken_for_each_other),
         cmocka_unit_test(a_salt_of_another_length_is_not_taken),
