@@ -48,7 +48,6 @@
 #define ANDROID_URI    "http://schemas.android.com/apk/res/android"
 #define ELEMENT_ROOT   "manifest"
 #define ATTRIBUTE_NAME "package"
-#define TEXT_START     '<'
 
 static int bad(const char *what, Error *error)
 {
@@ -89,7 +88,8 @@ int apk_package_check(const char *package, Error *error)
 
     if (!reason && !strchr(package, '.'))
         reason = "it has one part only; Android wants two, as in 'com.example'";
-    return reason ? error_set(error, ERROR_INVALID_ARGUMENT, "no name of a package: %s", reason)
+    return reason ? error_set(error, ERROR_INVALID_ARGUMENT, "'%s' is no name of a package: %s",
+                              package, reason)
                   : 0;
 }
 
@@ -427,6 +427,11 @@ int apk_manifest_decode(const uint8_t *data, size_t size, ApkManifest *ret_manif
     return 0;
 }
 
+bool apk_manifest_is_text(const uint8_t *data, size_t size)
+{
+    return size > 0 && data[0] == '<';
+}
+
 int apk_manifest_read(const ZipReader *reader,
                       ApkManifest *ret_manifest,
                       bool *ret_is_there,
@@ -435,14 +440,14 @@ int apk_manifest_read(const ZipReader *reader,
     const ZipEntry *entry = zip_reader_find(reader, APK_MANIFEST_NAME);
     _cleanup_free_ uint8_t *data = NULL;
     ApkManifest manifest = { 0 };
-    size_t size;
+    size_t size = 0;
 
     if (entry) {
         int r = zip_read_entry(reader, entry, APK_MANIFEST_MAX, &data, &size, error);
         if (r < 0)
             return r;
     }
-    bool is_there = entry && data[0] != TEXT_START; /* a NUL, if it is empty */
+    bool is_there = entry && !apk_manifest_is_text(data, size);
     if (is_there) {
         int r = apk_manifest_decode(data, size, &manifest, error);
         if (r < 0)

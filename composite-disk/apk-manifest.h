@@ -33,9 +33,11 @@ int apk_manifest_decode(const uint8_t *data, size_t size, ApkManifest *ret_manif
  * APK_MANIFEST_SDK; 0 or -ENOBUFS. @manifest has a package that decoding would take. */
 int apk_manifest_encode(const ApkManifest *manifest, ByteWriter *writer);
 
-/* The manifest of an archive. Without one, or with one that is text (which starts with '<', and
- * which only other tools than Android's take), @ret_is_there is false, the package empty and the
- * version 0. */
+/* Whether that is XML in text, which some tools take, but not Android. */
+bool apk_manifest_is_text(const uint8_t *data, size_t size);
+
+/* The manifest of an archive. Without one, or with one in text, @ret_is_there is false, the package
+ * empty and the version 0. */
 int apk_manifest_read(const ZipReader *reader,
                       ApkManifest *ret_manifest,
                       bool *ret_is_there,

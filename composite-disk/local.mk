@@ -37,6 +37,7 @@ composite_disk_sources = \
 	%D%/partition-file.c %D%/partition-file.h \
 	%D%/partition-image.c %D%/partition-image.h \
 	%D%/payload-disk.c %D%/payload-disk.h \
+	%D%/payload-folder.c %D%/payload-folder.h \
 	%D%/payload-metadata.c %D%/payload-metadata.h \
 	%D%/progress.h \
 	%D%/region-table.c %D%/region-table.h \

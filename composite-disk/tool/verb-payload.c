@@ -1,60 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* "payload create": a folder as an APK that a guest takes, with all that belongs to it. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/fd.h"
 #include "composite-disk/apk-idsig.h"
-#include "composite-disk/apk-signing.h"
-#include "composite-disk/folder.h"
 #include "composite-disk/output-file.h"
+#include "composite-disk/payload-folder.h"
 #include "composite-disk/tool/key-option.h"
 #include "composite-disk/tool/verbs.h"
-#include "composite-disk/zip-writer.h"
-
-#define PAGE_SIZE       4096
-#define SMALL_ALIGNMENT 4 /* zipalign's, of what is not worth a page */
-#define MODE_DIRECTORY  0755
-#define MODE_FILE       0644
-#define MODE_EXECUTABLE 0755
-
-/* Modes are these few, not those of the folder, which are also the umask's of whoever made it.
- * Nothing is deflated: a guest reads and maps stored files where they are. */
-static int add_entry(ZipWriter *writer,
-                     const Folder *folder,
-                     const FolderEntry *entry,
-                     Error *error)
-{
-    const ZipNewEntry added = {
-        .name = entry->name,
-        .mode = entry->is_directory    ? MODE_DIRECTORY
-                : entry->is_executable ? MODE_EXECUTABLE
-                                       : MODE_FILE,
-        .method = ZIP_STORED,
-        .alignment = entry->size < PAGE_SIZE ? SMALL_ALIGNMENT : PAGE_SIZE,
-    };
-    _cleanup_close_ int fd = -EBADF;
-    ByteSource content = byte_source_from_memory("", 0);
-
-    if (!entry->is_directory) {
-        int r = folder_open_file(folder, entry, &content, error);
-        if (r < 0)
-            return r;
-        fd = content.fd;
-    }
-    return zip_writer_add(writer, &added, &content, error);
-}
-
-static int write_zip(const ToolCall *call, const Folder *folder, int fd, Error *error)
-{
-    _cleanup_(zip_writer_freep) ZipWriter *writer = NULL;
-
-    int r = zip_writer_new(fd, folder->size, call->progress, &writer, error);
-    for (size_t i = 0; r >= 0 && i < folder->n_entries; i++)
-        r = add_entry(writer, folder, &folder->entries[i], error);
-    return r < 0 ? r : zip_writer_finish(writer, error);
-}
 
 typedef struct Outputs {
     OutputFile zip; /* dropped in the end */
@@ -79,7 +33,7 @@ static int open_outputs(
 }
 
 static int write_outputs(const ToolCall *call,
-                         const Folder *folder,
+                         const PayloadFolder *payload,
                          const SigningKey *key,
                          Outputs *outputs,
                          ApkSignature **ret_signature,
@@ -87,13 +41,10 @@ static int write_outputs(const ToolCall *call,
 {
     const IdsigOptions options = { .key = key, .progress = call->progress };
     _cleanup_(apk_signature_freep) ApkSignature *signature = NULL;
-    ByteSource zip, apk;
+    ByteSource apk;
 
-    int r = write_zip(call, folder, outputs->zip.fd, error);
-    if (r >= 0)
-        r = byte_source_from_fd(outputs->zip.fd, "zip", &zip, error);
-    if (r >= 0)
-        r = apk_sign(&zip, key, outputs->apk.fd, call->progress, &signature, error);
+    int r = payload_folder_write(payload, key, outputs->zip.fd, outputs->apk.fd, call->progress,
+                                 &signature, error);
     if (r >= 0)
         r = byte_source_from_fd(outputs->apk.fd, "APK", &apk, error);
     if (r < 0)
@@ -107,6 +58,26 @@ static int write_outputs(const ToolCall *call,
     return 0;
 }
 
+/* Neither what is made nor the key gets into the archive. */
+static int read_payload(const ToolCall *call, PayloadFolder *ret_payload, Error *error)
+{
+    const PayloadRequest request = { .folder = call->arguments[0],
+                                     .package = tool_get_option(call, "package"),
+                                     .version_code = tool_get_option(call, "version-code") };
+    _cleanup_(payload_folder_deinit) PayloadFolder payload = PAYLOAD_FOLDER_INIT;
+
+    int r = payload_folder_read(&request, &payload, error);
+    if (r >= 0)
+        r = payload_folder_check_outside(&payload, tool_get_option(call, "output"), error);
+    if (r >= 0)
+        r = payload_folder_check_outside(&payload, tool_get_option(call, "key"), error);
+    if (r < 0)
+        return r;
+    *ret_payload = payload;
+    payload = (PayloadFolder)PAYLOAD_FOLDER_INIT;
+    return 0;
+}
+
 static int run_create(ToolCall *call, Error *error)
 {
     const char *path = tool_get_option(call, "output");
@@ -115,7 +86,7 @@ static int run_create(ToolCall *call, Error *error)
         Outputs outputs = { OUTPUT_FILE_INIT, OUTPUT_FILE_INIT, OUTPUT_FILE_INIT };
     _cleanup_(apk_signature_freep) ApkSignature *signature = NULL;
     _cleanup_(signing_key_freep) SigningKey *key = NULL;
-    _cleanup_(folder_deinit) Folder folder = FOLDER_INIT;
+    _cleanup_(payload_folder_deinit) PayloadFolder payload = PAYLOAD_FOLDER_INIT;
     _cleanup_free_ char *idsig_path = NULL;
 
     if (!path)
@@ -126,15 +97,17 @@ static int run_create(ToolCall *call, Error *error)
     }
     int r = key_option_load(call, &key, error);
     if (r >= 0)
-        r = folder_read(call->arguments[0], &folder, error);
+        r = read_payload(call, &payload, error);
     if (r >= 0)
         r = open_outputs(path, idsig_path, force, &outputs, error);
     if (r < 0)
         return r;
     tool_add_string(call->result, "apk", path);
     tool_add_string(call->result, "idsig", idsig_path);
-    tool_add_number(call->result, "entries", folder.n_entries);
-    r = write_outputs(call, &folder, key, &outputs, &signature, error);
+    tool_add_number(call->result, "entries", payload_folder_count(&payload));
+    tool_add_string(call->result, "package", payload.manifest.package);
+    tool_add_number(call->result, "version-code", payload.manifest.version);
+    r = write_outputs(call, &payload, key, &outputs, &signature, error);
     /* An old APK that is to be replaced stays if its new idsig, which can be made again, goes. */
     if (r >= 0)
         r = output_file_commit_all((OutputFile *const[]){ &outputs.idsig, &outputs.apk }, 2, error);
@@ -153,7 +126,9 @@ const ToolVerb payload_verbs[] = {
       .n_max = 1,
       .options = { { "key", 'k', "FILE", "the private key, in PEM: RSA or EC" },
                    { "cert", 'c', "FILE",
-                     "its certificate, in PEM (default: a new one each time)" },
+                     "its certificate, in PEM (default: the key's file's, or a new one)" },
+                   { "package", 0, "NAME", "of the manifest (default: \"payload.\" and FOLDER)" },
+                   { "version-code", 0, "N", "of the manifest (default: 1)" },
                    { "output", 'o', "APK", "write there, and APK.idsig beside it" },
                    { "force", 'f', NULL, "replace outputs that are there" } },
       .run = run_create },

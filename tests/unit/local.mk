@@ -234,6 +234,7 @@ composite_disk_unit_tests = \
 	%D%/test-output-file \
 	%D%/test-partition-image \
 	%D%/test-payload-disk \
+	%D%/test-payload-folder \
 	%D%/test-payload-metadata \
 	%D%/test-region-table \
 	%D%/test-signature-algorithm \
@@ -282,6 +283,7 @@ tests_unit_test_output_file_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_output_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=openat,--wrap=fsync,--wrap=renameat2
 tests_unit_test_partition_image_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_payload_disk_LDADD = $(composite_disk_unit_libs)
+tests_unit_test_payload_folder_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_payload_metadata_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_region_table_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_signature_algorithm_LDADD = $(composite_disk_unit_libs)
