@@ -20,6 +20,7 @@ vmctl_libs = libvmctl.a libbus.a libcommon.a $(SYSTEMD_LIBS) $(DBUS_LIBS) $(JSON
 bin_PROGRAMS += programs/vmctl
 programs_vmctl_SOURCES = \
 	%D%/main.c \
+	%D%/verb-create-payload.c \
 	%D%/verb-events.c \
 	%D%/verb-info.c \
 	%D%/verb-kill.c \
@@ -27,4 +28,4 @@ programs_vmctl_SOURCES = \
 	%D%/verb-run.c \
 	%D%/verb-stop.c \
 	%D%/verbs.h
-programs_vmctl_LDADD = $(vmctl_libs)
+programs_vmctl_LDADD = libcomposite-disk.a $(vmctl_libs) $(CRYPTO_LIBS) $(ZLIB_LIBS)

@@ -28,6 +28,13 @@ static const Verb verbs[] = {
       .run = verb_kill },
     { .name = "events", .options = VERB_OPTION_JSON, .run = verb_events },
     { .name = "info", .options = VERB_OPTION_JSON, .run = verb_info },
+    { .name = "create-payload",
+      .n_min = 1,
+      .n_max = 1,
+      .argument = "a folder",
+      .options = VERB_OPTION_OUTPUT | VERB_OPTION_FORCE | VERB_OPTION_KEY | VERB_OPTION_CERT |
+                 VERB_OPTION_PACKAGE | VERB_OPTION_VERSION_CODE,
+      .run = verb_create_payload },
     { .name = NULL },
 };
 
@@ -44,6 +51,8 @@ static void print_help(void)
          "  kill VM...        end VMs at once\n"
          "  events            print what happens to VMs, until interrupted\n"
          "  info              show what this host can do\n"
+         "  create-payload FOLDER -o APK\n"
+         "                    make a signed archive of a folder, for a guest to run\n"
          "\n"
          "Options:\n"
          "      --bus=BUS         \"system\" (default), \"session\" or a bus address\n"
@@ -52,6 +61,13 @@ static void print_help(void)
          "  -d, --detach          run: print the VM's id and leave it running\n"
          "      --name=NAME       run: name of the VM, whatever the configuration says\n"
          "      --console         run: copy the guest's console to standard error\n"
+         "  -o, --output=APK      create-payload: the archive\n"
+         "  -f, --force           create-payload: replace an archive that is there\n"
+         "  -k, --key=PEM         create-payload: the key to sign with (default: APK's name with\n"
+         "                        .pem, which is made, with a certificate, if it is not there)\n"
+         "  -c, --cert=PEM        create-payload: the key's certificate, from another file\n"
+         "      --package=NAME    create-payload: whose it is (default: \"payload.\" and FOLDER)\n"
+         "      --version-code=N  create-payload: its version (default: 1)\n"
          "  -h, --help            show this help\n"
          "      --version         show the version");
 }

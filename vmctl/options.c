@@ -2,6 +2,7 @@
 #include "vmctl/options.h"
 
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +17,8 @@ enum {
     OPTION_JSON,
     OPTION_NAME,
     OPTION_CONSOLE,
+    OPTION_PACKAGE,
+    OPTION_VERSION_CODE,
     OPTION_VERSION
 };
 
@@ -26,19 +29,41 @@ static const struct option option_table[] = {
     { "detach", no_argument, NULL, 'd' },
     { "name", required_argument, NULL, OPTION_NAME },
     { "console", no_argument, NULL, OPTION_CONSOLE },
+    { "output", required_argument, NULL, 'o' },
+    { "force", no_argument, NULL, 'f' },
+    { "key", required_argument, NULL, 'k' },
+    { "cert", required_argument, NULL, 'c' },
+    { "package", required_argument, NULL, OPTION_PACKAGE },
+    { "version-code", required_argument, NULL, OPTION_VERSION_CODE },
     { "help", no_argument, NULL, 'h' },
     { "version", no_argument, NULL, OPTION_VERSION },
     { NULL, 0, NULL, 0 },
 };
 
-/* The bits of VerbOption, for messages. */
-static const struct {
-    VerbOption bit;
-    const char *name;
-} verb_option_table[] = {
-    { VERB_OPTION_JSON, "--json" },       { VERB_OPTION_ALL, "--all" },
-    { VERB_OPTION_DETACH, "--detach" },   { VERB_OPTION_NAME, "--name" },
-    { VERB_OPTION_CONSOLE, "--console" },
+/* What becomes of an option: a string or a bool of Options, and its bit of VerbOption, or 0 for one
+ * that all verbs take. */
+typedef struct OptionTarget {
+    int value; /* as in option_table */
+    bool is_flag;
+    size_t offset;
+    unsigned bit;
+} OptionTarget;
+
+static const OptionTarget target_table[] = {
+    { OPTION_BUS, false, offsetof(Options, bus), 0 },
+    { OPTION_JSON, false, offsetof(Options, json_format), VERB_OPTION_JSON },
+    { 'a', true, offsetof(Options, all), VERB_OPTION_ALL },
+    { 'd', true, offsetof(Options, detach), VERB_OPTION_DETACH },
+    { OPTION_NAME, false, offsetof(Options, name), VERB_OPTION_NAME },
+    { OPTION_CONSOLE, true, offsetof(Options, console), VERB_OPTION_CONSOLE },
+    { 'o', false, offsetof(Options, output), VERB_OPTION_OUTPUT },
+    { 'f', true, offsetof(Options, force), VERB_OPTION_FORCE },
+    { 'k', false, offsetof(Options, key), VERB_OPTION_KEY },
+    { 'c', false, offsetof(Options, certificate), VERB_OPTION_CERT },
+    { OPTION_PACKAGE, false, offsetof(Options, package), VERB_OPTION_PACKAGE },
+    { OPTION_VERSION_CODE, false, offsetof(Options, version_code), VERB_OPTION_VERSION_CODE },
+    { 'h', true, offsetof(Options, help), 0 },
+    { OPTION_VERSION, true, offsetof(Options, version), 0 },
 };
 
 static int refuse_unknown(const char *kind,
@@ -108,15 +133,24 @@ static int find_verb(const char *name, const Verb *verbs, const Verb **ret_verb,
     return refuse_unknown("verb", name, &match, error);
 }
 
+static const char *get_name(int value)
+{
+    const struct option *option = option_table;
+
+    while (option->val != value)
+        option++;
+    return option->name;
+}
+
 static int check_verb(const Options *options, unsigned given, Error *error)
 {
     const Verb *verb = options->verb;
     unsigned surplus = given & ~verb->options;
 
-    for (size_t i = 0; i < ELEMENTS_OF(verb_option_table); i++) {
-        if (surplus & verb_option_table[i].bit)
-            return error_set(error, ERROR_INVALID_ARGUMENT, "'%s' takes no option '%s'", verb->name,
-                             verb_option_table[i].name);
+    for (size_t i = 0; i < ELEMENTS_OF(target_table); i++) {
+        if (surplus & target_table[i].bit)
+            return error_set(error, ERROR_INVALID_ARGUMENT, "'%s' takes no option '--%s'",
+                             verb->name, get_name(target_table[i].value));
     }
     if (options->n_arguments < verb->n_min)
         return error_set(error, ERROR_INVALID_ARGUMENT, "'%s' needs %s" SEE_HELP, verb->name,
@@ -133,40 +167,21 @@ static int check_verb(const Options *options, unsigned given, Error *error)
 /* Takes one option of getopt_long()'s. @given collects the VerbOption bits. */
 static int take_option(int option, char **argv, Options *options, unsigned *given, Error *error)
 {
-    switch (option) {
-    case OPTION_BUS:
-        options->bus = optarg;
-        return 0;
-    case OPTION_JSON:
-        *given |= VERB_OPTION_JSON;
-        return parse_json_format(optarg, &options->json, error);
-    case 'a':
-        *given |= VERB_OPTION_ALL;
-        options->all = true;
-        return 0;
-    case 'd':
-        *given |= VERB_OPTION_DETACH;
-        options->detach = true;
-        return 0;
-    case OPTION_NAME:
-        *given |= VERB_OPTION_NAME;
-        options->name = optarg;
-        return 0;
-    case OPTION_CONSOLE:
-        *given |= VERB_OPTION_CONSOLE;
-        options->console = true;
-        return 0;
-    case 'h':
-        options->help = true;
-        return 0;
-    case OPTION_VERSION:
-        options->version = true;
-        return 0;
-    case ':':
-        return refuse_option(argv[optind - 1], optopt, "needs a value", error);
-    default:
-        return refuse_option(argv[optind - 1], optopt, "takes no value", error);
+    for (size_t i = 0; i < ELEMENTS_OF(target_table); i++) {
+        const OptionTarget *target = &target_table[i];
+        void *place = (char *)options + target->offset;
+
+        if (target->value != option)
+            continue;
+        if (target->is_flag)
+            *(bool *)place = true;
+        else
+            *(const char **)place = optarg;
+        *given |= target->bit;
+        return option == OPTION_JSON ? parse_json_format(optarg, &options->json, error) : 0;
     }
+    return refuse_option(argv[optind - 1], optopt,
+                         option == ':' ? "needs a value" : "takes no value", error);
 }
 
 int options_parse(int argc, char **argv, const Verb *verbs, Options *ret_options, Error *error)
@@ -177,7 +192,7 @@ int options_parse(int argc, char **argv, const Verb *verbs, Options *ret_options
 
     opterr = 0;
     optind = 0; /* glibc: starts anew, in permuting mode */
-    while (r >= 0 && (option = getopt_long(argc, argv, ":adh", option_table, NULL)) >= 0)
+    while (r >= 0 && (option = getopt_long(argc, argv, ":adfho:k:c:", option_table, NULL)) >= 0)
         r = take_option(option, argv, &options, &given, error);
     if (r < 0)
         return r;

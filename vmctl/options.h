@@ -20,6 +20,12 @@ typedef enum VerbOption {
     VERB_OPTION_DETACH = 1 << 2,
     VERB_OPTION_NAME = 1 << 3,
     VERB_OPTION_CONSOLE = 1 << 4,
+    VERB_OPTION_OUTPUT = 1 << 5,
+    VERB_OPTION_FORCE = 1 << 6,
+    VERB_OPTION_KEY = 1 << 7,
+    VERB_OPTION_CERT = 1 << 8,
+    VERB_OPTION_PACKAGE = 1 << 9,
+    VERB_OPTION_VERSION_CODE = 1 << 10,
 } VerbOption;
 
 typedef struct Options Options;
@@ -35,8 +41,10 @@ typedef struct Verb {
 struct Options {
     const char *bus; /* "system", "session" or an address */
     JsonFormat json;
-    bool all, detach, console;
+    const char *json_format; /* the same, as it was given */
+    bool all, detach, console, force;
     const char *name; /* NULL: as the configuration says */
+    const char *output, *key, *certificate, *package, *version_code; /* NULL: not given */
     bool help, version;
 
     const Verb *verb;

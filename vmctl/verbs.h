@@ -10,3 +10,4 @@ int verb_stop(const Options *options);
 int verb_kill(const Options *options);
 int verb_events(const Options *options);
 int verb_info(const Options *options);
+int verb_create_payload(const Options *options);

@@ -12,6 +12,7 @@ integration_tests = \
 	%D%/test-console.py \
 	%D%/test-crash.py \
 	%D%/test-crash-report.py \
+	%D%/test-create-payload.py \
 	%D%/test-deaths.py \
 	%D%/test-events.py \
 	%D%/test-fleet.py \

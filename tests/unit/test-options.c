@@ -111,6 +111,9 @@ static void wrong_usage_is_named(void **state)
         { { "run" }, "'run' needs a file" },
         { { "run", "a", "b" }, "too many: 'b'" },
         { { "stop", "a", "--all" }, "'stop' takes no option '--all'" },
+        { { "run", "a", "-ckey" }, "'run' takes no option '--cert'" },
+        { { "run", "a", "-k" }, "'--key' needs a value" },
+        { { "--version=1" }, "'--version' takes no value" },
         { { "run", "a", "--detach", "--console" }, "does not go with" },
     };
 
