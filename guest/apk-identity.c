@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "composite-disk/apk-idsig.h"
+#include "composite-disk/apk-manifest.h"
 #include "composite-disk/apk-signature.h"
+#include "composite-disk/zip-reader.h"
 #include "composite-disk/zip-sections.h"
 
 static int check_idsig(const ByteSource *apk,
@@ -24,14 +26,21 @@ static int check_idsig(const ByteSource *apk,
     return idsig_check_apk(&idsig, &described, error);
 }
 
-/* Package and version are the manifest's, for which there is no reader yet: a secret is bound to
- * the certificate alone. Matters as soon as two APKs of one signer are to be told apart. */
+/* An archive without a manifest has no package, and its version is 0. */
 static int read_manifest(const ByteSource *apk, ApkIdentity *identity, Error *error)
 {
-    (void)apk;
-    (void)error;
-    identity->package[0] = '\0';
-    identity->version = 0;
+    _cleanup_(zip_reader_freep) ZipReader *reader = NULL;
+    ApkManifest manifest;
+    bool is_there;
+
+    int r = zip_reader_new(apk, &reader, error);
+    if (r >= 0)
+        r = apk_manifest_read(reader, &manifest, &is_there, error);
+    if (r < 0)
+        return r;
+    _Static_assert(sizeof(manifest.package) <= sizeof(identity->package), "any package fits");
+    memcpy(identity->package, manifest.package, sizeof(manifest.package));
+    identity->version = manifest.version;
     return 0;
 }
 

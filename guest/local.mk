@@ -85,16 +85,17 @@ programs_apk_verify_SOURCES = \
 	$(apk_verify_sources) \
 	common/bytes.c common/error.c common/fd.c common/program-path.c common/seccomp-policy.c \
 	common/text.c \
-	composite-disk/apk-digest.c composite-disk/apk-idsig.c composite-disk/apk-signature.c \
+	composite-disk/apk-digest.c composite-disk/apk-idsig.c composite-disk/apk-manifest.c \
+	composite-disk/apk-signature.c \
 	composite-disk/apk-signer.c composite-disk/apk-signing-block.c composite-disk/byte-source.c \
 	composite-disk/idsig.c composite-disk/idsig-file.c composite-disk/idsig-signature.c \
 	composite-disk/merkle-builder.c composite-disk/merkle-tree.c \
 	composite-disk/signature-algorithm.c composite-disk/signing-key.c \
-	composite-disk/zip-sections.c
+	composite-disk/zip-reader.c composite-disk/zip-sections.c composite-disk/zip-stream.c
 programs_apk_verify_CPPFLAGS = $(guest_cppflags)
 programs_apk_verify_CFLAGS = $(guest_dynamic_cflags) $(CRYPTO_CFLAGS)
 programs_apk_verify_LDFLAGS = $(HOST_LDFLAGS)
-programs_apk_verify_LDADD = $(CRYPTO_LIBS)
+programs_apk_verify_LDADD = $(CRYPTO_LIBS) $(ZLIB_LIBS)
 
 pkglibexec_PROGRAMS += programs/guest-manager
 programs_guest_manager_SOURCES = \

@@ -20,7 +20,7 @@ class Signer:
                        stderr=subprocess.DEVNULL)
 
 
-def make_archive(build, path, signer, files):
+def make_archive(build, path, signer, files, version=1, package='org.example.probe'):
     """Makes and signs an archive of @files (name in it: what is copied there, a path or bytes)."""
     folder = f'{path}.folder'
     for name, source in files.items():
@@ -32,7 +32,8 @@ def make_archive(build, path, signer, files):
         else:
             shutil.copy(source, target)
     subprocess.run([f'{build}/programs/composite-disk', 'payload', 'create', '-f', '-o', path,
-                    f'--key={signer.key}', f'--cert={signer.certificate}', folder], check=True,
+                    f'--key={signer.key}', f'--cert={signer.certificate}',
+                    f'--package={package}', f'--version-code={version}', folder], check=True,
                    stdout=subprocess.DEVNULL)
     shutil.rmtree(folder)
     return path
