@@ -2,11 +2,30 @@
 """Apps on the real microguest: archives made of payloads, and instances of them."""
 import os
 import shutil
+import socket
 import subprocess
 
 import dbus
 
+from harness import DEADLINE
+
 MIB = 1 << 20
+
+
+PROBE_PORT = 5000
+
+
+def ask(vm, command):
+    """Has app-probe do the command; returns its answer."""
+    fd = vm.methods.ConnectVsock(dbus.types.UInt32(PROBE_PORT)).take()
+    with socket.socket(fileno=fd) as stream:
+        stream.setblocking(True)
+        stream.settimeout(DEADLINE)
+        stream.sendall(command.encode() + b'\n')
+        answer = b''
+        while part := stream.recv(65536):
+            answer += part
+    return answer.decode()
 
 
 class Signer:
