@@ -149,10 +149,14 @@ int vm_app_assemble(VmConfig *config, const OsImage *os, bool is_slow, Error *er
 static int make_metadata(const VmAppConfig *app, PayloadMetadata **ret_metadata)
 {
     _cleanup_(payload_metadata_freep) PayloadMetadata *metadata = NULL;
+    _cleanup_free_ char *config_path = NULL;
     PayloadApex *apex;
 
+    if (app->config_path &&
+        asprintf(&config_path, PAYLOAD_APK_DIRECTORY "/%s", app->config_path) < 0)
+        return -ENOMEM;
     /* A config in the APK names the extra ones itself. */
-    int r = payload_metadata_new(app->config_path, app->binary,
+    int r = payload_metadata_new(config_path, app->binary,
                                  app->binary ? (uint32_t)app->n_extra_apks : 0, &metadata);
     for (size_t i = 0; r >= 0 && i < app->n_apexes; i++)
         r = payload_metadata_add_apex(metadata, app->apexes[i].name, &apex);

@@ -123,7 +123,7 @@ def test_the_metadata_is_the_tools(host, _system, app):
             file.write(b'x')
     for payload, options in (({'binary': 'libmain.so'}, ['--binary=libmain.so', '--extra-apks=1']),
                              ({'binary': None, 'config_path': 'assets/vm_config.json'},
-                              ['--config=assets/vm_config.json'])):
+                              ['--config=/mnt/apk/assets/vm_config.json'])):
         with Tool(Suite()) as tool:
             tool.ok('payload', 'metadata', *options, 'metadata')
             expected = tool.read('metadata')

@@ -252,8 +252,8 @@ static void texts_are_taken_up_to_their_maximum(void **state)
         const char *beginning;
     } cases[] = {
         { APP("\"binary\":\"%s\""), PAYLOAD_NAME_MAX, "/payload/binary: the text has 256 bytes" },
-        { APP("\"config_path\":\"%s\""), PAYLOAD_PATH_MAX,
-          "/payload/config_path: the text has 4096 bytes" },
+        { APP("\"config_path\":\"%s\""), PAYLOAD_PATH_MAX - strlen("/mnt/apk/"),
+          "/payload/config_path: the text has 4087 bytes" },
         { APP("\"binary\":\"b\",\"encrypted_storage\":\"%s\""), VM_CONFIG_FILE_KEY_MAX,
           "/payload/encrypted_storage: the text has 4096 bytes" },
         { APP("\"binary\":\"b\",\"os\":\"%s\""), 64, "/payload/os: the text has 65 bytes" },

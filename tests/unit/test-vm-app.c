@@ -213,7 +213,7 @@ static void metadata_names_what_is_on_the_disk(void **state)
     assert_string_equal(binary->apexes[0].name, "n0");
     assert_string_equal(binary->apexes[0].partition, "microdroid-apex-0");
     assert_string_equal(binary->apk_partition, "microdroid-apk");
-    assert_string_equal(config->config_path, "c.json");
+    assert_string_equal(config->config_path, "/mnt/apk/c.json");
     assert_null(config->binary);
 }
 
