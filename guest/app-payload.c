@@ -25,7 +25,7 @@
 #include "guest/payload-message.h"
 #include "guest/payload-source.h"
 
-#define APK_DIRECTORY       "/mnt/apk"
+#define APK_DIRECTORY       PAYLOAD_APK_DIRECTORY
 #define EXTRA_APK_DIRECTORY "/mnt/extra-apk"
 #define LIBRARY_DIRECTORY   APK_DIRECTORY "/lib/x86_64"
 #define PROGRAM_DIRECTORY   APK_DIRECTORY "/bin"
@@ -179,6 +179,16 @@ static int find_binary(PayloadState *state, const char *name, Error *error)
                      "the archive has neither lib/x86_64/%s nor bin/%s", name, name);
 }
 
+/* A program of the archive or of the system, by its absolute path. */
+static int run_path(PayloadState *state, const char *path, Error *error)
+{
+    int r = run_program(state, "", path + 1, error);
+
+    if (r >= 0 && access(path, X_OK) < 0)
+        return error_set_errno(error, ERROR_INVALID_CONFIG, errno, "cannot execute '%s'", path);
+    return r;
+}
+
 static int choose_program(PayloadState *state, Error *error)
 {
     const PayloadMetadata *metadata = state->identity->metadata;
@@ -192,9 +202,7 @@ static int choose_program(PayloadState *state, Error *error)
         return r;
     if (state->config->task_type == PAYLOAD_TASK_LAUNCHER)
         return run_library(state, state->config->command, error);
-    return *state->config->command == '/'
-               ? run_program(state, "", state->config->command + 1, error)
-               : run_program(state, APK_DIRECTORY, state->config->command, error);
+    return run_path(state, state->config->command, error);
 }
 
 /* --- encrypted storage --- */

@@ -16,9 +16,11 @@ def probe_files(host, program='app-probe'):
     """The probe's program is a libtool wrapper's own where it is linked with a shared library."""
     path = f'{host.build}/programs/payloads'
     built = f'{path}/.libs/{program}'
+    with open(host.payload('greet'), 'rb') as file:
+        data = file.read()  # as a file it would bring its mode along
     return {'bin/payload': built if os.path.exists(built) else f'{path}/{program}',
             'assets/file': b'what is in the archive\n', 'bin/true': host.payload('greet'),
-            'assets/program': host.payload('greet')}
+            'assets/program': data}
 
 
 def probe(host, name='probe', program='app-probe', signer=None, **more):
@@ -134,7 +136,7 @@ def test_storage_is_not_run_from(host):
 
 
 @with_host
-def test_only_what_is_in_bin_can_be_executed(host):
+def test_a_file_without_the_mode_is_not_executed(host):
     answers = run(Instance(host, probe(host)), 'execute /mnt/apk/bin/true',
                   'execute /mnt/apk/assets/program', 'read /mnt/apk/assets/file')
     assert answers == ['0\n', '113\n', 'what is in the archive\n'], answers
@@ -187,7 +189,7 @@ def test_bad_payloads_are_told_apart(host):
     signer = Signer(host.directory)
     libraries = {'lib/x86_64/libnone.so': b'no library', 'bin/text': b'no program',
                  'assets/vm_config.json': b'{"task": {"type": "executable", "comand": "x"}}',
-                 'assets/good.json': b'{"task": {"type": "executable", "command": "bin/none"}}'}
+                 'assets/good.json': b'{"task": {"type": "executable", "command": "/mnt/apk/bin/none"}}'}
     archive = make_archive(host.build, f'{host.directory}/bad.apk', signer, libraries)
 
     def end(number, **payload):
