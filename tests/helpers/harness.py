@@ -412,6 +412,9 @@ class Vm:
                    f'{self.names()}, console: {self.output["console-out"][-500:]!r}', deadline)
         return self.find(name)[1]
 
+    def wait_until_ready_or_dead(self):
+        wait_until(lambda: self.find('PayloadReady') or self.find('Died'), 'ready, or the end')
+
     def wait_for_output_end(self, key='payload-out'):
         wait_until(lambda: key not in self.outputs_open, f'the end of {key}')
         return self.output[key]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Apps on the real microguest: archives made of payloads, and instances of them."""
+import json
 import os
 import shutil
 import socket
@@ -148,3 +149,61 @@ class Instance:
             finally:
                 for fd in fds.values():
                     os.close(fd)
+
+
+def secret_archive(secret):
+    """The cpio archive (newc) that brings an instance's secret, as the launcher makes it."""
+    archive = b''
+    for number, mode, name, data in ((1, 0o100400, b'instance-secret\0', secret),
+                                     (0, 0, b'TRAILER!!!\0', b'')):
+        fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0)
+        archive += b'070701' + b''.join(b'%08X' % field for field in fields) + name
+        archive += bytes(-len(archive) % 4) + data
+        archive += bytes(-len(archive) % 4)
+    return archive + bytes(-len(archive) % 512)
+
+
+class RawInstance(Instance):
+    """An instance that is run from a raw configuration, where the host checks nothing: any file of
+    its VM can be put in another's place."""
+
+    def __init__(self, host, archive, **more):
+        super().__init__(host, archive, **more)
+        self.make_idsig(archive, 'idsig')
+        system = install_system(host)
+        subprocess.run([f'{host.build}/programs/composite-disk', 'payload', 'metadata',
+                        '--binary=payload', self.path('metadata')], check=True,
+                       stdout=subprocess.DEVNULL)
+        with open(self.path('initrd'), 'wb') as file:
+            file.write(secret_archive(os.urandom(64)))
+            with open(f'{system}/initrd_normal.img', 'rb') as initrd:
+                file.write(initrd.read())
+        with open(f'{system}/os.json', encoding='ascii') as file:
+            self.params = json.load(file)['params']
+        # What a VM is made of, by the labels of the partitions.
+        self.files = {'vbmeta_a': f'{system}/vbmeta.img', 'super': f'{system}/super.img',
+                      'vm-instance': self.path('instance'),
+                      'payload-metadata': self.path('metadata'), 'microdroid-apk': archive,
+                      'microdroid-apk-idsig': self.path('idsig')}
+
+    def run(self, **replaced):
+        """@replaced: paths of other files, by labels with underscores for hyphens."""
+        files = {**self.files, **{key.replace('_', '-') if key != 'vbmeta_a' else key: path
+                                  for key, path in replaced.items()}}
+        disks = [{'partitions': [{'label': label, 'path': label, 'writable': writable}
+                                 for label in labels], 'writable': writable}
+                 for labels, writable in ((('vbmeta_a', 'super'), False),
+                                          (('vm-instance',), True),
+                                          (('payload-metadata', 'microdroid-apk',
+                                            'microdroid-apk-idsig'), False))]
+        config = {'kernel': 'kernel', 'initrd': 'initrd', 'params': self.params,
+                  'memory_mib': 128, 'platform_version': '~1.0', 'disks': disks}
+        instance = os.open(files['vm-instance'], os.O_RDWR | os.O_CLOEXEC)
+        try:
+            vm = self.host.create(config, {**files, 'vm-instance': instance,
+                                           'kernel': f'{self.host.directory}/os/microguest/vmlinux',
+                                           'initrd': self.path('initrd')})
+        finally:
+            os.close(instance)
+        vm.start()
+        return vm

@@ -39,6 +39,7 @@ integration_tests = \
 	%D%/test-sandbox.py \
 	%D%/test-socket-fuzz.py \
 	%D%/test-stop.py \
+	%D%/test-tampering.py \
 	%D%/test-tool-help.py \
 	%D%/test-user-mode.py \
 	%D%/test-vbmeta.py \

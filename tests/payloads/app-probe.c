@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <linux/vm_sockets.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -108,6 +109,45 @@ static void do_sum(FILE *out, const char *path)
     close(fd);
 }
 
+/* nftw(3) takes nothing along. */
+static struct {
+    uint64_t sum, n_files;
+    int error;
+} tree;
+
+static int add_to_tree(const char *path, const struct stat *status, int type, struct FTW *where)
+{
+    uint8_t buffer[65536];
+    ssize_t n;
+
+    (void)status;
+    (void)where;
+    if (type != FTW_F)
+        return 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0; /* what it may not read it is not handed either */
+    while ((n = read(fd, buffer, sizeof(buffer))) > 0) {
+        for (ssize_t i = 0; i < n; i++)
+            tree.sum = (tree.sum ^ buffer[i]) * UINT64_C(0x100000001b3);
+    }
+    if (n < 0)
+        tree.error = errno;
+    close(fd);
+    tree.n_files++;
+    return 0;
+}
+
+/* Of all that can be read of the file system below the path. */
+static void do_sum_tree(FILE *out, const char *path)
+{
+    memset(&tree, 0, sizeof(tree));
+    if (nftw(path, add_to_tree, 16, FTW_PHYS | FTW_MOUNT) < 0)
+        tree.error = errno;
+    fprintf(out, "%llu %016llx %s\n", (unsigned long long)tree.n_files,
+            (unsigned long long)tree.sum, tree.error ? strerror(tree.error) : "whole");
+}
+
 static void do_list(FILE *out, const char *path)
 {
     DIR *directory = opendir(path);
@@ -190,6 +230,7 @@ static const struct {
     { "write", do_write },
     { "read", do_read },
     { "sum", do_sum },
+    { "sum-tree", do_sum_tree },
     { "list", do_list },
     { "execute", do_execute },
     { "escape", do_escape },
