@@ -170,21 +170,24 @@ class RawInstance(Instance):
     def __init__(self, host, archive, **more):
         super().__init__(host, archive, **more)
         self.make_idsig(archive, 'idsig')
-        system = install_system(host)
         subprocess.run([f'{host.build}/programs/composite-disk', 'payload', 'metadata',
                         '--binary=payload', self.path('metadata')], check=True,
                        stdout=subprocess.DEVNULL)
+        self.secret = os.urandom(64)
+        # What a VM is made of, by the labels of the partitions.
+        self.files = {'vm-instance': self.path('instance'),
+                      'payload-metadata': self.path('metadata'), 'microdroid-apk': archive,
+                      'microdroid-apk-idsig': self.path('idsig')}
+        self.use_system(install_system(host))
+
+    def use_system(self, system):
         with open(self.path('initrd'), 'wb') as file:
-            file.write(secret_archive(os.urandom(64)))
+            file.write(secret_archive(self.secret))
             with open(f'{system}/initrd_normal.img', 'rb') as initrd:
                 file.write(initrd.read())
         with open(f'{system}/os.json', encoding='ascii') as file:
             self.params = json.load(file)['params']
-        # What a VM is made of, by the labels of the partitions.
-        self.files = {'vbmeta_a': f'{system}/vbmeta.img', 'super': f'{system}/super.img',
-                      'vm-instance': self.path('instance'),
-                      'payload-metadata': self.path('metadata'), 'microdroid-apk': archive,
-                      'microdroid-apk-idsig': self.path('idsig')}
+        self.files.update({'vbmeta_a': f'{system}/vbmeta.img', 'super': f'{system}/super.img'})
 
     def run(self, **replaced):
         """@replaced: paths of other files, by labels with underscores for hyphens."""

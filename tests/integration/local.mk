@@ -4,6 +4,7 @@ integration_tests = \
 	%D%/test-apk.py \
 	%D%/test-apk-verify.py \
 	%D%/test-app-config.py \
+	%D%/test-archives.py \
 	%D%/test-avf-lifecycle.py \
 	%D%/test-bad-input.py \
 	%D%/test-bus-restart.py \
@@ -32,8 +33,10 @@ integration_tests = \
 	%D%/test-limits.py \
 	%D%/test-manager.py \
 	%D%/test-microguest.py \
+	%D%/test-microguest-system.py \
 	%D%/test-partitions.py \
 	%D%/test-payload-library.py \
+	%D%/test-power-cuts.py \
 	%D%/test-restart.py \
 	%D%/test-rights.py \
 	%D%/test-sandbox.py \
