@@ -105,7 +105,8 @@ programs_guest_manager_SOURCES = \
 	%D%/raw-payload.c \
 	$(guest_sources) \
 	$(protocol_guest_sources) \
-	common/bytes.c common/error.c common/fd.c common/json-keys.c common/text.c
+	common/bytes.c common/drop-privileges.c common/error.c common/fd.c common/json-keys.c \
+	common/text.c
 programs_guest_manager_CPPFLAGS = $(guest_cppflags) -DPAYLOAD_SOURCE=raw_payload_source
 programs_guest_manager_CFLAGS = $(guest_cflags)
 programs_guest_manager_LDFLAGS = $(guest_ldflags)

@@ -3,18 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <linux/capability.h>
-
+#include "common/drop-privileges.h"
 #include "common/fd.h"
 #include "guest/payload-cgroup.h"
 #include "guest/payload-filter.h"
@@ -23,33 +19,13 @@
 #define ENVIRONMENT_MAX      4
 #define ENVIRONMENT_SIZE_MAX 512 /* of one variable */
 
-/* Leaves no way back to a privilege: neither through the bounding set nor through a set-uid file,
- * nor by an inherited or ambient capability. */
-static int drop_privileges(void)
-{
-    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
-
-    /* The kernel may know more capabilities than the header; EINVAL ends its list. */
-    for (unsigned long capability = 0; prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0;)
-        capability++;
-    if (errno != EINVAL)
-        return -errno;
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
-        setresgid(PAYLOAD_UID, PAYLOAD_UID, PAYLOAD_UID) < 0 ||
-        setresuid(PAYLOAD_UID, PAYLOAD_UID, PAYLOAD_UID) < 0 ||
-        syscall(SYS_capset, &header, none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return -errno;
-    return 0;
-}
-
 static int confine(void)
 {
     const struct rlimit no_core = { .rlim_cur = 0, .rlim_max = 0 };
 
     if (setrlimit(RLIMIT_CORE, &no_core) < 0)
         return -errno;
-    int r = drop_privileges();
+    int r = drop_privileges(PAYLOAD_UID, PAYLOAD_UID);
     if (r < 0)
         return r;
     r = payload_filter_apply();
