@@ -4,7 +4,6 @@ integration_tests = \
 	%D%/test-apk.py \
 	%D%/test-apk-verify.py \
 	%D%/test-app-config.py \
-	%D%/test-archives.py \
 	%D%/test-avf-lifecycle.py \
 	%D%/test-bad-input.py \
 	%D%/test-bus-restart.py \
@@ -33,28 +32,29 @@ integration_tests = \
 	%D%/test-limits.py \
 	%D%/test-manager.py \
 	%D%/test-microguest.py \
-	%D%/test-microguest-system.py \
 	%D%/test-partitions.py \
 	%D%/test-payload-library.py \
-	%D%/test-power-cuts.py \
 	%D%/test-restart.py \
 	%D%/test-rights.py \
 	%D%/test-sandbox.py \
 	%D%/test-socket-fuzz.py \
 	%D%/test-stop.py \
-	%D%/test-tampering.py \
 	%D%/test-tool-help.py \
 	%D%/test-user-mode.py \
 	%D%/test-vbmeta.py \
 	%D%/test-vmctl.py \
 	%D%/test-vsock.py \
 	%D%/test-zipfuse.py
-# What these are about, QEMU's versions, the packaged policies and how much memory is used, is the
-# same in a build with the sanitizers, or has no meaning there.
+# What these are about, QEMU's versions, the packaged policies, how much memory is used and what goes
+# on in the guest, is the same in a build with the sanitizers, or has no meaning there.
 long_integration_tests = \
+	%D%/test-archives.py \
 	%D%/test-backports.py \
 	%D%/test-load.py \
-	%D%/test-policies.py
+	%D%/test-microguest-system.py \
+	%D%/test-policies.py \
+	%D%/test-power-cuts.py \
+	%D%/test-tampering.py
 if !SANITIZERS
 integration_tests += $(long_integration_tests)
 endif
