@@ -19,7 +19,7 @@
 #define PAYLOAD_NAME_MAX         255
 #define PAYLOAD_PATH_MAX         4095
 #define PAYLOAD_APK_DIRECTORY    "/mnt/apk" /* where the APK is in the guest; AVF's */
-#define PAYLOAD_PUBLIC_KEY_MAX   2056 /* AVB's, of RSA with 8192 bits */
+#define PAYLOAD_PUBLIC_KEY_MAX   2056       /* AVB's, of RSA with 8192 bits */
 #define PAYLOAD_DIGEST_MAX       64
 
 typedef struct PayloadBytes {
