@@ -152,7 +152,9 @@ class Outcome:
             self.detail = f'denied {self.denied}'
         elif stopped:
             self.detail = stopped.group(1)
-        elif record.get('vmm-signal', 0) in (signal.SIGSYS, signal.SIGXFSZ):
+        elif record.get('vmm-signal', 0) in (signal.SIGSYS, signal.SIGXFSZ) or \
+                (name == '26.int80' and record.get('vmm-signal', 0) == signal.SIGSEGV):
+            # The last: a kernel without calls of 32 bits has no such instruction.
             self.detail = signal.Signals(int(record['vmm-signal'])).name
         else:
             self.detail = 'unclear: ' + ', '.join(f'{key}={value}' for key, value in record.items()
@@ -220,6 +222,8 @@ class Matrix:
         without = self.partial.get((attempt.on_without(letter), attempt))
         if not alone.stopped:
             return f'{attempt.name} with {letter} alone: {alone.detail}'
+        if letter == 'S' and alone.detail == 'SIGSEGV' == (without and without.detail):
+            return 'nothing'
         if letter == 'S' and (alone.denied or alone.detail in ('SIGSYS', 'ENOSYS')):
             return 'stopped'
         if letter == 'S':
