@@ -1,6 +1,7 @@
 # Formats of disks and of the images on them. The tool and the other parts are linked with the
 # static library; the shared one has what composite-disk.h declares, for other people's programs.
 composite_disk_sources = \
+	%D%/apex-manifest.c %D%/apex-manifest.h \
 	%D%/apk-digest.c %D%/apk-digest.h \
 	%D%/apk-idsig.c %D%/apk-idsig.h \
 	%D%/apk-manifest.c %D%/apk-manifest.h \
@@ -53,7 +54,8 @@ composite_disk_sources = \
 	%D%/zip-writer.c %D%/zip-writer.h
 
 # The code that protoc-c makes of each FILE.proto; the paths in it start at the top of the tree.
-composite_disk_protos = %D%/composite-descriptor.proto %D%/payload-metadata.proto
+composite_disk_protos = %D%/apex-manifest.proto %D%/composite-descriptor.proto \
+	%D%/payload-metadata.proto
 composite_disk_generated = $(composite_disk_protos:.proto=.pb-c.c)
 EXTRA_DIST += $(composite_disk_protos)
 BUILT_SOURCES += $(composite_disk_generated) $(composite_disk_protos:.proto=.pb-c.h)

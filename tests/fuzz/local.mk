@@ -5,6 +5,7 @@
 # A new target: its name in the list, its libraries before $(fuzz_libs) and its link flags as the
 # others have them.
 fuzz_targets = \
+	%D%/fuzz-apex-manifest \
 	%D%/fuzz-apk-manifest \
 	%D%/fuzz-apk-signature \
 	%D%/fuzz-composite-descriptor \
@@ -28,6 +29,8 @@ fuzz_targets = \
 	%D%/fuzz-vm-config \
 	%D%/fuzz-zip
 
+tests_fuzz_fuzz_apex_manifest_LDADD = $(composite_disk_libs) $(fuzz_libs)
+tests_fuzz_fuzz_apex_manifest_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_composite_descriptor_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_composite_descriptor_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_crash_core_LDADD = libguest.a libcommon.a $(fuzz_libs)

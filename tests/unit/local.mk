@@ -208,6 +208,7 @@ tests_unit_test_vmm_log_LDADD = $(launcher_unit_libs)
 
 # Formats of disks and images, and what they are signed with.
 composite_disk_unit_tests = \
+	%D%/test-apex-manifest \
 	%D%/test-apk-digest \
 	%D%/test-apk-manifest \
 	%D%/test-apk-signature \
@@ -247,6 +248,7 @@ composite_disk_unit_tests = \
 
 made_zip_sources = tests/helpers/made-zip.c tests/helpers/made-zip.h
 composite_disk_unit_libs = $(composite_disk_libs) $(CMOCKA_LIBS)
+tests_unit_test_apex_manifest_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_apk_digest_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_apk_manifest_SOURCES = %D%/test-apk-manifest.c $(made_zip_sources)
 tests_unit_test_apk_manifest_LDADD = $(composite_disk_unit_libs)
