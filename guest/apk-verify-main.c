@@ -17,6 +17,7 @@
 #include "common/seccomp-policy.h"
 #include "common/text.h"
 #include "composite-disk/idsig.h"
+#include "guest/apex-identity.h"
 #include "guest/apk-identity.h"
 #include "guest/apk-verifier.h"
 #include "guest/verdict.h"
@@ -24,8 +25,8 @@
 #define ROLE "apk-verify"
 
 typedef struct Request {
-    VerdictKind kind; /* of the answer, if it is none of refusal */
-    int fd, header_fd;
+    VerdictKind kind;  /* of the answer, if it is none of refusal */
+    int fd, header_fd; /* of an APK both */
 } Request;
 
 typedef struct Arguments {
@@ -36,7 +37,7 @@ typedef struct Arguments {
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "Usage: apk-verify --result-fd=FD [--apk=FD:HEADER-FD]...\n");
+    (void)fprintf(stderr, "Usage: apk-verify --result-fd=FD [--apk=FD:HEADER-FD | --apex=FD]...\n");
     return -EINVAL;
 }
 
@@ -64,11 +65,18 @@ static int parse_apk(char *text, Request *ret_request)
     return r < 0 ? r : parse_fd(colon + 1, &ret_request->header_fd);
 }
 
+static int parse_apex(const char *text, Request *ret_request)
+{
+    ret_request->kind = VERDICT_APEX;
+    return parse_fd(text, &ret_request->fd);
+}
+
 static int parse(int argc, char **argv, Arguments *arguments)
 {
     static const struct option options[] = {
         { "result-fd", required_argument, NULL, 'r' },
         { "apk", required_argument, NULL, 'a' },
+        { "apex", required_argument, NULL, 'e' },
         { NULL, 0, NULL, 0 },
     };
     int option;
@@ -81,6 +89,8 @@ static int parse(int argc, char **argv, Arguments *arguments)
             r = parse_fd(optarg, &arguments->result_fd);
         else if (option == 'a' && arguments->n_requests < VERIFIER_REQUESTS_MAX)
             r = parse_apk(optarg, &arguments->requests[arguments->n_requests++]);
+        else if (option == 'e' && arguments->n_requests < VERIFIER_REQUESTS_MAX)
+            r = parse_apex(optarg, &arguments->requests[arguments->n_requests++]);
         if (r < 0)
             return usage();
     }
@@ -136,12 +146,22 @@ static int verify_apk(const Request *request, ApkIdentity *ret_identity, Error *
     return apk_identity_verify(&apk, byte_reader(header, (size_t)source.size), ret_identity, error);
 }
 
+static int verify_apex(const Request *request, ApexIdentity *ret_identity, Error *error)
+{
+    ByteSource apex;
+
+    int r = byte_source_from_fd(request->fd, "APEX", &apex, error);
+    return r < 0 ? r : apex_identity_verify(&apex, ret_identity, error);
+}
+
 static void answer(const Request *request, Verdict *ret_verdict)
 {
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
     ret_verdict->kind = request->kind;
-    if (verify_apk(request, &ret_verdict->apk, &error) >= 0)
+    int r = request->kind == VERDICT_APK ? verify_apk(request, &ret_verdict->apk, &error)
+                                         : verify_apex(request, &ret_verdict->apex, &error);
+    if (r >= 0)
         return;
     ret_verdict->kind = VERDICT_REFUSAL;
     (void)snprintf(ret_verdict->reason, sizeof(ret_verdict->reason), "%s",

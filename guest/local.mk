@@ -76,6 +76,7 @@ programs_first_stage_LDFLAGS = $(guest_ldflags)
 programs_first_stage_LDADD = $(JSON_LIBS) $(MBEDTLS_LIBS)
 
 apk_verify_sources = \
+	%D%/apex-identity.c %D%/apex-identity.h \
 	%D%/apk-identity.c %D%/apk-identity.h
 
 pkglibexec_PROGRAMS += programs/apk-verify
@@ -85,17 +86,21 @@ programs_apk_verify_SOURCES = \
 	$(apk_verify_sources) \
 	common/bytes.c common/error.c common/fd.c common/program-path.c common/seccomp-policy.c \
 	common/text.c \
-	composite-disk/apk-digest.c composite-disk/apk-idsig.c composite-disk/apk-manifest.c \
+	composite-disk/apex-manifest.c composite-disk/apk-digest.c composite-disk/apk-idsig.c composite-disk/apk-manifest.c \
 	composite-disk/apk-signature.c \
-	composite-disk/apk-signer.c composite-disk/apk-signing-block.c composite-disk/byte-source.c \
+	composite-disk/apk-signer.c composite-disk/apk-signing-block.c \
+	composite-disk/avb-descriptor.c composite-disk/avb-footer.c composite-disk/avb-public-key.c \
+	composite-disk/byte-source.c \
 	composite-disk/idsig.c composite-disk/idsig-file.c composite-disk/idsig-signature.c \
 	composite-disk/merkle-builder.c composite-disk/merkle-tree.c \
 	composite-disk/signature-algorithm.c composite-disk/signing-key.c \
+	composite-disk/vbmeta-header.c composite-disk/vbmeta-verify.c composite-disk/vbmeta.c \
 	composite-disk/zip-reader.c composite-disk/zip-sections.c composite-disk/zip-stream.c
-programs_apk_verify_CPPFLAGS = $(guest_cppflags)
-programs_apk_verify_CFLAGS = $(guest_dynamic_cflags) $(CRYPTO_CFLAGS)
+nodist_programs_apk_verify_SOURCES = composite-disk/apex-manifest.pb-c.c
+programs_apk_verify_CPPFLAGS = $(guest_cppflags) -I$(top_builddir)
+programs_apk_verify_CFLAGS = $(guest_dynamic_cflags) $(CRYPTO_CFLAGS) $(PROTOBUF_C_CFLAGS)
 programs_apk_verify_LDFLAGS = $(HOST_LDFLAGS)
-programs_apk_verify_LDADD = $(CRYPTO_LIBS) $(ZLIB_LIBS)
+programs_apk_verify_LDADD = $(CRYPTO_LIBS) $(PROTOBUF_C_LIBS) $(ZLIB_LIBS)
 
 pkglibexec_PROGRAMS += programs/guest-manager
 programs_guest_manager_SOURCES = \

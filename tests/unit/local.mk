@@ -37,6 +37,7 @@ tests_unit_test_vsock_packet_LDADD = $(vsock_unit_libs)
 
 # Modules of the static guest programs, built for the host.
 guest_unit_tests = \
+	%D%/test-apex-identity \
 	%D%/test-apk-identity \
 	%D%/test-apk-verity \
 	%D%/test-cbor \
@@ -72,6 +73,7 @@ payload_client_sources = guest/payload-library/vm-payload.c
 guest_unit_libs = libguest.a libprotocol.a libcommon.a $(JSON_LIBS) $(CMOCKA_LIBS)
 guest_verify_unit_libs = libguest.a libprotocol.a libcomposite-disk.a libcommon.a \
 	$(MBEDTLS_LIBS) $(CRYPTO_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_apex_identity_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_apk_identity_SOURCES = %D%/test-apk-identity.c $(made_zip_sources)
 tests_unit_test_apk_identity_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_apk_verity_LDADD = $(guest_verify_unit_libs)
