@@ -10,10 +10,9 @@
 #include "common/fd.h"
 #include "common/random.h"
 #include "composite-disk/payload-disk.h"
-#include "guest/apk-verifier.h"
+#include "guest/apex-mount.h"
+#include "guest/app-verification.h"
 #include "guest/device-mapper.h"
-
-#define VERIFIER_PATH "/usr/lib/microguest/apk-verify"
 
 /* Microdroid's, of the key of its record. */
 static const char record_info[] = "microdroid_manager_key";
@@ -34,6 +33,7 @@ AppIdentity *app_identity_free(AppIdentity *identity)
     for (size_t i = 0; identity->apks && i < identity->data->n_apks; i++)
         apk_verity_deinit(&identity->apks[i]);
     free(identity->apks);
+    free(identity->apexes);
     instance_data_free(identity->data);
     instance_store_free(identity->store);
     payload_metadata_free(identity->metadata);
@@ -58,6 +58,11 @@ static void get_idsig_label(size_t index, char label[static PAYLOAD_LABEL_SIZE])
     if (index > 0)
         partition = (PayloadPartition){ .role = PAYLOAD_EXTRA_IDSIG, .index = index - 1 };
     payload_partition_make_label(partition, label);
+}
+
+void app_identity_get_apex_label(size_t index, char label[static PAYLOAD_LABEL_SIZE])
+{
+    payload_partition_make_label((PayloadPartition){ .role = PAYLOAD_APEX, .index = index }, label);
 }
 
 /* --- what the payload disk has --- */
@@ -95,11 +100,43 @@ static int count_apks(const PartitionTable *partitions,
     n--;
     if (n == 0)
         return error_set(error, ERROR_IMAGE_INVALID, "the payload disk has no APK");
+    if (n > 1 + PAYLOAD_EXTRA_APKS_MAX)
+        return error_set(error, ERROR_IMAGE_INVALID,
+                         "the payload disk has %zu extra APKs; at most %d are taken", n - 1,
+                         PAYLOAD_EXTRA_APKS_MAX);
     if (metadata->binary && n != 1 + (size_t)metadata->n_extra_apks)
         return error_set(error, ERROR_IMAGE_INVALID,
                          "the payload disk has %zu extra APKs, and its metadata speaks of %u",
                          n - 1, metadata->n_extra_apks);
     *ret_n_apks = n;
+    return 0;
+}
+
+/* The metadata has the modules whatever is run, and their names. */
+static int check_apexes(const PartitionTable *partitions,
+                        const PayloadMetadata *metadata,
+                        Error *error)
+{
+    char label[PAYLOAD_LABEL_SIZE];
+
+    for (size_t i = 0; i < metadata->n_apexes; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(metadata->apexes[i].name, metadata->apexes[j].name) == 0)
+                return error_set(error, ERROR_IMAGE_INVALID,
+                                 "the payload disk's metadata has the module '%s' twice",
+                                 metadata->apexes[i].name);
+        }
+    }
+    for (size_t i = 0; i <= metadata->n_apexes; i++) {
+        bool is_expected = i < metadata->n_apexes;
+
+        app_identity_get_apex_label(i, label);
+        if ((partition_table_find(partitions, label) != NULL) != is_expected)
+            return error_set(error, ERROR_IMAGE_INVALID,
+                             "the payload disk has %s '%s', and its metadata speaks of %zu modules",
+                             is_expected ? "no partition" : "a partition", label,
+                             metadata->n_apexes);
+    }
     return 0;
 }
 
@@ -189,83 +226,47 @@ static int write_record(InstanceStore *store,
 
 /* --- who it is --- */
 
-static void keep_verdict(InstanceApk *apk, const ApkIdentity *found)
+/* Whether all of it is what was recorded, of as many parts. */
+static bool is_recorded(const InstanceData *recorded, const InstanceData *data)
 {
-    memcpy(apk->cert_hash, found->certificate_hash, sizeof(apk->cert_hash));
-    memcpy(apk->package, found->package, sizeof(apk->package));
-    apk->version = found->version;
+    bool is_same = true;
+
+    for (size_t i = 0; is_same && i < data->n_apks; i++)
+        is_same = instance_apk_is_same(&recorded->apks[i], &data->apks[i]);
+    for (size_t i = 0; is_same && i < data->n_apexes; i++)
+        is_same = instance_apex_is_same(&recorded->apexes[i], &data->apexes[i]);
+    return is_same;
 }
 
-static int open_request(const ApkVerity *apk, VerifierRequest *ret_request, Error *error)
+static int mount_modules(const PartitionTable *partitions,
+                         const AppIdentity *identity,
+                         Error *error)
 {
-    int fd = open(apk->path, O_RDONLY | O_CLOEXEC);
+    size_t n_modules = identity->data->n_apexes;
+    int r = n_modules > 0 ? apex_mount_prepare(error) : 0;
 
-    if (fd < 0)
-        return error_set_errno(error, ERROR_FAILED, errno, "cannot open %s", apk->path);
-    *ret_request = (VerifierRequest){ .kind = VERDICT_APK,
-                                      .fd = fd,
-                                      .idsig_header = apk->idsig_header,
-                                      .idsig_header_size = apk->idsig_header_size };
-    return 0;
-}
+    for (size_t i = 0; r >= 0 && i < n_modules; i++) {
+        _cleanup_(error_clear) Error reason = ERROR_INIT;
+        char label[PAYLOAD_LABEL_SIZE];
 
-static int ask_verifier(AppIdentity *identity,
-                        const size_t *asked,
-                        VerifierRequest *requests,
-                        size_t n_asked,
-                        Error *error)
-{
-    const VerifierOptions options = { .program = VERIFIER_PATH, .id = VERIFIER_UID };
-    _cleanup_free_ Verdict *verdicts = calloc(n_asked, sizeof(*verdicts));
-
-    if (!verdicts)
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    int r = apk_verifier_run(&options, requests, n_asked, verdicts, error);
-    for (size_t i = 0; r >= 0 && i < n_asked; i++) {
-        if (verdicts[i].kind == VERDICT_REFUSAL)
-            r = error_set(error, ERROR_IMAGE_INVALID, "APK %zu: %s", asked[i], verdicts[i].reason);
-        else
-            keep_verdict(&identity->data->apks[asked[i]], &verdicts[i].apk);
+        app_identity_get_apex_label(i, label);
+        r = apex_mount(label, partition_table_find(partitions, label), &identity->apexes[i],
+                       &reason);
+        if (r < 0)
+            r = error_set(error, reason.kind, "the module '%s': %s", identity->apexes[i].name,
+                          error_get_message(&reason));
     }
     return r;
 }
 
-/* Fills in what only a full verification tells, for the APKs that are not the recorded ones: all of
- * them in one run. Returns how many there were. */
-static int verify_apks(AppIdentity *identity, const InstanceData *recorded, Error *error)
-{
-    InstanceData *data = identity->data;
-    _cleanup_free_ VerifierRequest *requests = calloc(data->n_apks, sizeof(*requests));
-    _cleanup_free_ size_t *asked = calloc(data->n_apks, sizeof(*asked));
-    size_t n_asked = 0;
-    int r = 0;
-
-    if (!requests || !asked)
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    for (size_t i = 0; r >= 0 && i < data->n_apks; i++) {
-        InstanceApk *apk = &data->apks[i];
-
-        if (recorded && i < recorded->n_apks && instance_apk_is_same(&recorded->apks[i], apk)) {
-            *apk = recorded->apks[i];
-            continue;
-        }
-        r = open_request(&identity->apks[i], &requests[n_asked], error);
-        if (r >= 0)
-            asked[n_asked++] = i;
-    }
-    if (r >= 0 && n_asked > 0)
-        r = ask_verifier(identity, asked, requests, n_asked, error);
-    for (size_t i = 0; i < n_asked; i++)
-        (void)fd_close(requests[i].fd);
-    return r < 0 ? r : (int)n_asked;
-}
-
-static int check_with_record(AppIdentity *identity,
+static int check_with_record(const PartitionTable *partitions,
+                             AppIdentity *identity,
                              const BootHandover *handover,
                              GuestErrorCode *ret_code,
                              Error *error)
 {
     _cleanup_(instance_data_freep) InstanceData *recorded = NULL;
+    InstanceData *data = identity->data;
     uint8_t key[CRYPTO_KEY_SIZE];
 
     if (get_record_key(handover, key) < 0)
@@ -275,22 +276,28 @@ static int check_with_record(AppIdentity *identity,
     if (r < 0)
         return r;
     *ret_code = GUEST_ERROR_PAYLOAD_VERIFICATION_FAILED;
-    int verified = verify_apks(identity, recorded, error);
-    if (verified < 0)
-        return verified;
+    r = app_verification_run(partitions, identity, recorded, error);
+    if (r < 0)
+        return r;
     *ret_code = GUEST_ERROR_PAYLOAD_CHANGED;
     if (recorded) {
-        r = instance_data_check_update(recorded, identity->data, error);
-        memcpy(identity->data->salt, recorded->salt, sizeof(recorded->salt));
+        r = instance_data_check_update(recorded, data, error);
+        memcpy(data->salt, recorded->salt, sizeof(recorded->salt));
     } else {
-        r = random_fill(identity->data->salt, sizeof(identity->data->salt));
+        r = random_fill(data->salt, sizeof(data->salt));
         if (r < 0)
             return error_set_errno(error, ERROR_FAILED, r, "cannot get random bytes");
     }
     identity->is_new = !recorded;
-    if (r >= 0 && (!recorded || verified > 0)) {
+    /* Not before the signer is known to be the right one: it is the kernel that reads the image.
+     * Not after something is recorded: only the manifest in there is signed. */
+    if (r >= 0) {
+        *ret_code = GUEST_ERROR_PAYLOAD_VERIFICATION_FAILED;
+        r = mount_modules(partitions, identity, error);
+    }
+    if (r >= 0 && (!recorded || !is_recorded(recorded, data))) {
         *ret_code = GUEST_ERROR_UNKNOWN;
-        r = write_record(identity->store, key, identity->data, error);
+        r = write_record(identity->store, key, data, error);
     }
     explicit_bzero(key, sizeof(key));
     return r;
@@ -330,11 +337,14 @@ int app_identity_establish(const PartitionTable *partitions,
     int r = read_metadata(partitions, &identity->metadata, error);
     if (r >= 0)
         r = count_apks(partitions, identity->metadata, &n_apks, error);
+    if (r >= 0)
+        r = check_apexes(partitions, identity->metadata, error);
     if (r < 0)
         return r;
-    identity->data = instance_data_new(n_apks, 0);
+    identity->data = instance_data_new(n_apks, identity->metadata->n_apexes);
     identity->apks = calloc(n_apks, sizeof(*identity->apks));
-    if (!identity->data || !identity->apks)
+    identity->apexes = calloc(identity->metadata->n_apexes + 1, sizeof(*identity->apexes));
+    if (!identity->data || !identity->apks || !identity->apexes)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     r = describe_run(identity->metadata, identity->data, error);
     if (r < 0)
@@ -347,7 +357,7 @@ int app_identity_establish(const PartitionTable *partitions,
     *ret_code = GUEST_ERROR_PAYLOAD_VERIFICATION_FAILED;
     r = open_apks(partitions, identity, error);
     if (r >= 0)
-        r = check_with_record(identity, handover, ret_code, error);
+        r = check_with_record(partitions, identity, handover, ret_code, error);
     if (r >= 0)
         r = derive_secrets(identity, handover, error);
     if (r < 0)
@@ -357,18 +367,38 @@ int app_identity_establish(const PartitionTable *partitions,
     return 0;
 }
 
+bool app_identity_has_module(const AppIdentity *identity, const char *name)
+{
+    for (size_t i = 0; i < identity->data->n_apexes; i++) {
+        if (strcmp(identity->data->apexes[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_corrupted(const char *label)
+{
+    bool is_corrupted;
+
+    /* That it cannot be told is no proof. */
+    return device_mapper_is_corrupted(label, &is_corrupted, NULL) >= 0 && is_corrupted;
+}
+
 bool app_identity_is_corrupted(const AppIdentity *identity)
 {
-    bool is_corrupted = false;
+    char label[PAYLOAD_LABEL_SIZE];
 
-    for (size_t i = 0; !is_corrupted && i < identity->data->n_apks; i++) {
-        char label[PAYLOAD_LABEL_SIZE];
-
+    for (size_t i = 0; i < identity->data->n_apks; i++) {
         app_identity_get_label(i, label);
-        if (device_mapper_is_corrupted(label, &is_corrupted, NULL) < 0)
-            is_corrupted = false; /* that it cannot be told is no proof */
+        if (is_corrupted(label))
+            return true;
     }
-    return is_corrupted;
+    for (size_t i = 0; i < identity->data->n_apexes; i++) {
+        app_identity_get_apex_label(i, label);
+        if (is_corrupted(label))
+            return true;
+    }
+    return false;
 }
 
 /* --- secrets --- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who an app VM is: finds its APKs and modules on the payload disk, puts dm-verity over them,
- * compares them with what the instance has recorded, verifies in full what is new, records it, and
- * derives the payload's secrets. Everything here is done before a byte of the payload runs. */
+ * compares them with what the instance has recorded, verifies in full what is new, mounts the
+ * modules, records it, and derives the payload's secrets. Everything here is done before a byte of
+ * the payload runs. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,15 +17,17 @@
 #include "guest/instance-data.h"
 #include "guest/instance-store.h"
 #include "guest/partition-table.h"
+#include "guest/verdict.h"
 #include "protocol/guest-message.h"
 
 typedef struct AppIdentity {
     PayloadMetadata *metadata; /* owned, as the next ones */
     InstanceStore *store;
     InstanceData *data;
-    ApkVerity *apks;     /* of @data->n_apks */
-    DiceSecrets secrets; /* the payload's */
-    bool is_new;         /* the instance had no payload before */
+    ApkVerity *apks;      /* of @data->n_apks */
+    ApexIdentity *apexes; /* of @data->n_apexes */
+    DiceSecrets secrets;  /* the payload's */
+    bool is_new;          /* the instance had no payload before */
 } AppIdentity;
 
 /* @ret_code says what the host is told when it fails. */
@@ -38,6 +41,12 @@ DEFINE_CLEANUP(AppIdentity, app_identity_free);
 
 /* The name of the verity device of the APK @index, which its partition has as a label. */
 void app_identity_get_label(size_t index, char label[static PAYLOAD_LABEL_SIZE]);
+
+/* The same of the module @index. */
+void app_identity_get_apex_label(size_t index, char label[static PAYLOAD_LABEL_SIZE]);
+
+/* Whether a module of that name is there. */
+bool app_identity_has_module(const AppIdentity *identity, const char *name);
 
 /* True when a block of an APK or a module was read that is not what was verified. */
 bool app_identity_is_corrupted(const AppIdentity *identity);

@@ -141,6 +141,12 @@ static int check_config(const PayloadState *state, Error *error)
         return error_set(error, ERROR_INVALID_CONFIG,
                          "the configuration asks for %zu extra APKs, and %zu are there",
                          config->n_extra_apks, n_extra_apks);
+    for (size_t i = 0; i < config->n_apexes; i++) {
+        if (!app_identity_has_module(state->identity, config->apexes[i]))
+            return error_set(error, ERROR_INVALID_CONFIG,
+                             "the configuration asks for the module '%s', which is not there",
+                             config->apexes[i]);
+    }
     if (!config->command)
         return error_set(error, ERROR_INVALID_CONFIG, "the configuration has no task");
     return 0;

@@ -196,6 +196,13 @@ bool instance_apk_is_same(const InstanceApk *recorded, const InstanceApk *found)
            memcmp(recorded->idsig_hash, found->idsig_hash, sizeof(found->idsig_hash)) == 0;
 }
 
+bool instance_apex_is_same(const InstanceApex *recorded, const InstanceApex *found)
+{
+    return strcmp(recorded->name, found->name) == 0 && recorded->version == found->version &&
+           memcmp(recorded->public_key, found->public_key, sizeof(found->public_key)) == 0 &&
+           memcmp(recorded->root_digest, found->root_digest, sizeof(found->root_digest)) == 0;
+}
+
 static int check_apk(const InstanceApk *recorded, const InstanceApk *found, size_t i, Error *error)
 {
     if (memcmp(recorded->cert_hash, found->cert_hash, sizeof(found->cert_hash)) != 0)

@@ -62,6 +62,7 @@ int instance_data_decode(const uint8_t bytes[static INSTANCE_DATA_SIZE], Instanc
 
 /* Whether the APK is the recorded one by what is known of it before it is verified. */
 bool instance_apk_is_same(const InstanceApk *recorded, const InstanceApk *found);
+bool instance_apex_is_same(const InstanceApex *recorded, const InstanceApex *found);
 
 /* That @found may follow @recorded; ERROR_IMAGE_INVALID says what may not be another or lower. */
 int instance_data_check_update(const InstanceData *recorded,

@@ -123,7 +123,9 @@ programs_guest_manager_app_SOURCES = \
 	%D%/main.c \
 	%D%/guest-manager.c %D%/guest-manager.h \
 	%D%/app-identity.c %D%/app-identity.h \
+	%D%/apex-mount.c %D%/apex-mount.h \
 	%D%/app-payload.c \
+	%D%/app-verification.c %D%/app-verification.h \
 	%D%/archive-mount.c %D%/archive-mount.h \
 	%D%/helper-process.c %D%/helper-process.h \
 	$(guest_sources) $(guest_verify_sources) \

@@ -99,7 +99,10 @@ int payload_image_copy_program(int source, int destination, PayloadFormat format
     return 0;
 }
 
-static int mount_filesystem(const char *device, const char *filesystem, Error *error)
+static int mount_filesystem(const char *device,
+                            const char *filesystem,
+                            const char *directory,
+                            Error *error)
 {
     char list[sizeof(MODULES_PREFIX) + 16];
 
@@ -111,11 +114,11 @@ static int mount_filesystem(const char *device, const char *filesystem, Error *e
         if (r < 0)
             return r;
     }
-    if (mkdir(MOUNT_POINT, 0755) < 0 && errno != EEXIST)
-        return error_set_errno(error, ERROR_FAILED, errno, "cannot make %s", MOUNT_POINT);
-    if (mount(device, MOUNT_POINT, filesystem, MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
+    if (mkdir(directory, 0755) < 0 && errno != EEXIST)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot make %s", directory);
+    if (mount(device, directory, filesystem, MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
         return error_set_errno(error, ERROR_IMAGE_INVALID, errno,
-                               "cannot mount the payload's file system (%s)", filesystem);
+                               "cannot mount the file system (%s) at %s", filesystem, directory);
     return 0;
 }
 
@@ -131,11 +134,10 @@ static int copy_program(int source, PayloadFormat format, Error *error)
     return 0;
 }
 
-int payload_image_prepare(const char *device, PayloadProgram *ret_program, Error *error)
+/* Opens the device, and looks what is on it. */
+static int probe(const char *device, int *ret_fd, PayloadFormat *ret_format, Error *error)
 {
     uint8_t head[PAYLOAD_HEAD_SIZE];
-    PayloadProgram program;
-    struct stat status;
 
     _cleanup_close_ int fd = open(device, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -143,15 +145,41 @@ int payload_image_prepare(const char *device, PayloadProgram *ret_program, Error
     ssize_t size = read_at(fd, head, sizeof(head), 0);
     if (size < 0)
         return error_set_errno(error, ERROR_INVALID_FILE, (int)size, "cannot read %s", device);
+    *ret_format = payload_format_detect(head, (size_t)size);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
 
-    PayloadFormat format = payload_format_detect(head, (size_t)size);
+int payload_image_mount(const char *device, const char *directory, Error *error)
+{
+    _cleanup_close_ int fd = -EBADF;
+    PayloadFormat format;
+
+    int r = probe(device, &fd, &format, error);
+    if (r < 0)
+        return r;
+    const char *filesystem = payload_format_get_filesystem(format);
+    return filesystem ? mount_filesystem(device, filesystem, directory, error)
+                      : error_set(error, ERROR_IMAGE_INVALID, "the image is no known file system");
+}
+
+int payload_image_prepare(const char *device, PayloadProgram *ret_program, Error *error)
+{
+    _cleanup_close_ int fd = -EBADF;
+    PayloadProgram program;
+    PayloadFormat format;
+    struct stat status;
+
+    int r = probe(device, &fd, &format, error);
+    if (r < 0)
+        return r;
     if (format == PAYLOAD_FORMAT_UNKNOWN)
         return error_set(error, ERROR_IMAGE_INVALID,
                          "the payload is neither a program nor a known file system");
 
     const char *filesystem = payload_format_get_filesystem(format);
-    int r =
-        filesystem ? mount_filesystem(device, filesystem, error) : copy_program(fd, format, error);
+    r = filesystem ? mount_filesystem(device, filesystem, MOUNT_POINT, error)
+                   : copy_program(fd, format, error);
     if (r < 0)
         return r;
 

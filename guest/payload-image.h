@@ -33,6 +33,9 @@ const char *payload_format_get_filesystem(PayloadFormat format);
  * become holes, and behind a script's last line the zeros go. */
 int payload_image_copy_program(int source, int destination, PayloadFormat format);
 
+/* Mounts the file system on @device read-only at @directory, which is made unless it is there. */
+int payload_image_mount(const char *device, const char *directory, Error *error);
+
 typedef struct PayloadProgram {
     const char *path;
     const char *directory; /* where it starts: the root of its file system, or / */
