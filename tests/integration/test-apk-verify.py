@@ -158,7 +158,7 @@ def test_without_its_policy_it_looks_at_nothing(tool):
 def test_arguments_that_are_none_are_refused(tool):
     for words in ([], ['--apk=3:4'], ['--result-fd=1', '--apk=3'], ['--result-fd=1', '--apk=3:x'],
                   ['--result-fd=-1'], ['--result-fd=1', 'x'], ['--result-fd=1', '--apk=3:4:5'],
-                  ['--result-fd=1'] + ['--apk=3:4'] * 96):
+                  ['--result-fd=1'] + ['--apk=3:4'] * 128):
         done = subprocess.run([tool.verifier, *words], capture_output=True, check=False)
         assert done.returncode == 2 and done.stderr.startswith(b'Usage: '), (words, done)
 
