@@ -4,24 +4,19 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "common/drop-privileges.h"
 #include "common/fd.h"
+#include "guest/helper-process.h"
 
 #define WORD_SIZE 40 /* "--apk=FD:FD" and such */
 
-/* Of the child, for a failure before the program runs; apk-verify itself ends with 1 or 2. */
-#define EXIT_NO_PROGRAM 127
-
 /* All that the child needs, made before the fork. */
 typedef struct Plan {
-    const VerifierOptions *options;
     char words[2 + VERIFIER_REQUESTS_MAX][WORD_SIZE];
     char *arguments[2 + VERIFIER_REQUESTS_MAX + 1];
     size_t n_words;
@@ -79,9 +74,7 @@ static int make_plan(const VerifierOptions *options,
 
     if (!plan)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    plan->options = options;
-    (void)snprintf(plan->words[0], WORD_SIZE, "apk-verify");
-    plan->arguments[plan->n_words++] = plan->words[0];
+    plan->arguments[plan->n_words++] = (char *)(uintptr_t)options->program; /* execve's const */
     add_word(plan, "--result-fd", result_fd, -EBADF);
     for (size_t i = 0; i < n_requests; i++) {
         if (requests[i].kind == VERDICT_APK) {
@@ -94,28 +87,6 @@ static int make_plan(const VerifierOptions *options,
     }
     *ret_plan = TAKE_PTR(plan);
     return 0;
-}
-
-/* The child's part. Returns only when something fails. What it has to say beside its verdicts it
- * says on our standard error. */
-static void become_verifier(const Plan *plan)
-{
-    char *const environment[] = { NULL };
-    sigset_t no_signals;
-
-    (void)sigemptyset(&no_signals);
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
-        setsid() < 0 || sigprocmask(SIG_SETMASK, &no_signals, NULL) < 0)
-        return;
-    fd_close_all_but(plan->fds, plan->n_fds, -EBADF);
-    for (size_t i = 0; i < plan->n_fds; i++) {
-        if (fd_set_cloexec(plan->fds[i], false) < 0)
-            return;
-    }
-    if (drop_privileges(plan->options->id, plan->options->id) < 0)
-        return;
-    (void)execve(plan->options->program, plan->arguments, environment);
 }
 
 /* Reads up to the end, or @size bytes. */
@@ -179,6 +150,7 @@ int apk_verifier_run(const VerifierOptions *options,
     size_t capacity = n_requests * VERDICT_SIZE_MAX + 1, size = 0; /* one too many shows */
     _cleanup_free_ uint8_t *bytes = malloc(capacity);
     _cleanup_(plan_freep) Plan *plan = NULL;
+    pid_t pid;
     int ends[2];
 
     assert(n_requests <= VERIFIER_REQUESTS_MAX);
@@ -191,13 +163,13 @@ int apk_verifier_run(const VerifierOptions *options,
     if (r < 0)
         return r;
 
-    pid_t pid = fork();
-    if (pid < 0)
-        return error_set_errno(error, ERROR_FAILED, errno, "cannot fork");
-    if (pid == 0) {
-        become_verifier(plan);
-        _exit(EXIT_NO_PROGRAM);
-    }
+    r = helper_spawn(&(HelperOptions){ .arguments = plan->arguments,
+                                       .uid = options->id,
+                                       .fds = plan->fds,
+                                       .n_fds = plan->n_fds },
+                     &pid);
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "cannot start apk-verify");
     writer = fd_close(writer);
     r = read_all(reader, bytes, capacity, &size);
     reader = fd_close(reader); /* one that says too much gets SIGPIPE */

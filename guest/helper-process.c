@@ -19,10 +19,8 @@ static void become_helper(const HelperOptions *options)
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null_fd < 0 || setsid() < 0 || sigprocmask(SIG_SETMASK, &no_signals, NULL) < 0)
         return;
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-        if (dup2(null_fd, fd) < 0)
-            return;
-    }
+    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0)
+        return;
     for (size_t i = 0; i < options->n_fds; i++) {
         if (fd_set_cloexec(options->fds[i], false) < 0)
             return;

@@ -30,6 +30,7 @@ guest_dynamic_cflags = $(WARNING_CFLAGS) $(HARDENING_CFLAGS) -fPIE
 # What makes devices of a payload's partitions and has it verified, with the formats that it reads:
 # needs mbed TLS and json-c. What verifies it is a program of its own, and needs OpenSSL.
 guest_verify_sources = \
+	%D%/helper-process.c %D%/helper-process.h \
 	%D%/apk-verifier.c %D%/apk-verifier.h \
 	%D%/apk-verity.c %D%/apk-verity.h \
 	%D%/device-mapper.c %D%/device-mapper.h \
@@ -127,7 +128,6 @@ programs_guest_manager_app_SOURCES = \
 	%D%/app-payload.c \
 	%D%/app-verification.c %D%/app-verification.h \
 	%D%/archive-mount.c %D%/archive-mount.h \
-	%D%/helper-process.c %D%/helper-process.h \
 	$(guest_sources) $(guest_verify_sources) \
 	%D%/boot-handover.c %D%/cbor.c %D%/crypto.c %D%/dice.c %D%/instance-data.c \
 	%D%/instance-store.c %D%/partition-table.c \
