@@ -48,6 +48,7 @@ integration_tests = \
 # What these are about, QEMU's versions, the packaged policies, how much memory is used and what goes
 # on in the guest, is the same in a build with the sanitizers, or has no meaning there.
 long_integration_tests = \
+	%D%/test-apex.py \
 	%D%/test-archives.py \
 	%D%/test-backports.py \
 	%D%/test-load.py \
@@ -59,10 +60,10 @@ if !SANITIZERS
 integration_tests += $(long_integration_tests)
 endif
 
-EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/apps.py \
-	tests/helpers/backports.py tests/helpers/features.py tests/helpers/harness.py \
-	tests/helpers/launcher.py tests/helpers/microguest.py tests/helpers/policies.py \
-	tests/helpers/tool.py tests/helpers/wire.py
+EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/apexes.py \
+	tests/helpers/apps.py tests/helpers/backports.py tests/helpers/features.py \
+	tests/helpers/harness.py tests/helpers/launcher.py tests/helpers/microguest.py \
+	tests/helpers/policies.py tests/helpers/tool.py tests/helpers/wire.py
 
 # Hash trees of any file.
 EXTRA_PROGRAMS = programs/hash-tree

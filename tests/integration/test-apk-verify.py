@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """apk-verify as guest-manager starts it, under its seccomp policy, with files in the place of
-devices; openssl for a second opinion on who has signed."""
+devices; openssl and zipfile for a second opinion on who has signed, and where things are."""
 import hashlib
 import os
 import shutil
@@ -12,12 +12,15 @@ import zipfile
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
+from apexes import SALT, encode_manifest, make_apex  # noqa: E402
+from apexes import make_key as make_rsa_key  # noqa: E402
 from harness import Suite  # noqa: E402
 from tool import Tool, run  # noqa: E402
 
 BLOCK = 4096
 REASON_MAX = 511
-KINDS = ['refusal', 'apk']
+APEX = struct.Struct('<64s32sQH')  # up to the name, and what is behind it
+APEX_IMAGE = struct.Struct('<QQQQ32sH')
 
 
 def with_tool(function):
@@ -62,33 +65,48 @@ def padded(data):
     return data + bytes(-len(data) % BLOCK)
 
 
+def decode_apex(answer):
+    """What is said of an APEX, and what is behind it."""
+    key, manifest, version, size = APEX.unpack_from(answer)
+    name, answer = answer[APEX.size:][:size].decode(), answer[APEX.size + size:]
+    offset, image_size, blocks, tree, root, size = APEX_IMAGE.unpack_from(answer)
+    salt, answer = answer[APEX_IMAGE.size:][:size], answer[APEX_IMAGE.size + size:]
+    return {'key': key.hex(), 'manifest': manifest.hex(), 'version': version, 'name': name,
+            'image': (offset, image_size), 'blocks': blocks, 'tree': tree, 'root': root.hex(),
+            'salt': salt.hex()}, answer
+
+
 def decode(answer):
-    """(kind, hash of the certificate or reason) of each verdict."""
+    """(kind, hash of the certificate or reason) of each verdict; of an APEX all of it."""
     verdicts = []
     while answer:
         if answer[0] == 0:
             size, = struct.unpack_from('<H', answer, 1)
             assert size <= REASON_MAX
-            verdicts.append((KINDS[0], answer[3:3 + size].decode()))
+            verdicts.append(('refusal', answer[3:3 + size].decode()))
             answer = answer[3 + size:]
-            continue
-        size, = struct.unpack_from('<H', answer, 73)
-        verdicts.append((KINDS[answer[0]], answer[1:65].hex()))
-        answer = answer[75 + size:]
+        elif answer[0] == 1:
+            size, = struct.unpack_from('<H', answer, 73)
+            verdicts.append(('apk', answer[1:65].hex()))
+            answer = answer[75 + size:]
+        else:
+            assert answer[0] == 2, answer
+            apex, answer = decode_apex(answer[1:])
+            verdicts.append(('apex', apex))
     return verdicts
 
 
-def verify(tool, *apks, status=0):
-    """What apk-verify says of these (APK, header of the idsig) as bytes."""
+def verify(tool, *archives, status=0):
+    """What apk-verify says of these (APK, header of the idsig), or of these APEXes, as bytes."""
     reader, writer = os.pipe()
     words, fds = [], [writer]
-    for apk, idsig in apks:
-        pair = []
-        for number, data in enumerate((apk, idsig)):
+    for archive in archives:
+        given = []
+        for number, data in enumerate([archive] if isinstance(archive, bytes) else archive):
             path = tool.write(f'given-{len(words)}-{number}', data)
-            pair.append(os.open(path, os.O_RDONLY))
-        words.append(f'--apk={pair[0]}:{pair[1]}')
-        fds += pair
+            given.append(os.open(path, os.O_RDONLY))
+        words.append(f'--apex={given[0]}' if len(given) == 1 else f'--apk={given[0]}:{given[1]}')
+        fds += given
     with subprocess.Popen([tool.verifier, f'--result-fd={writer}', *words], pass_fds=fds, env={},
                           stderr=subprocess.PIPE) as process:
         for fd in fds:
@@ -147,6 +165,55 @@ def test_each_verdict_is_of_its_own_apk(tool):
     assert verdicts[-1][1] == certificate_hash(tool, 'two')
 
 
+def encoded_key(path, bits):
+    """A public key as AVB has it, from openssl's modulus and arithmetic of this language."""
+    text = run('openssl', 'rsa', '-in', path, '-noout', '-modulus').decode()
+    number = int(text.split('Modulus=')[1].split()[0], 16)
+    inverse = -pow(number, -1, 1 << 32) % (1 << 32)
+    return (struct.pack('>II', bits, inverse) + number.to_bytes(bits // 8, 'big') +
+            pow(2, 2 * bits, number).to_bytes(bits // 8, 'big'))
+
+
+@with_tool
+def test_apexes_of_all_kinds_of_keys_are_taken(tool):
+    expected, apexes = [], []
+    for bits in (2048, 4096, 8192):
+        key = make_rsa_key(tool.directory, f'key-{bits}', bits)
+        name = f'org.example.m{bits}'
+        apex = make_apex(tool.suite.build, tool.path(name), key, name, {'file': b'x' * 100000},
+                         version=bits)
+        apexes.append(padded(apex.read()))
+        expected.append(('apex', {
+            'key': hashlib.sha512(encoded_key(key, bits)).hexdigest(),
+            'manifest': hashlib.sha256(encode_manifest(name, bits)).hexdigest(),
+            'version': bits, 'name': name, 'image': apex.places['apex_payload.img'],
+            'blocks': apex.tree['image-size'] // BLOCK, 'tree': apex.tree['tree-offset'] // BLOCK,
+            'root': apex.tree['root-digest'], 'salt': SALT}))
+    assert verify(tool, *apexes) == expected
+
+
+@with_tool
+def test_apks_and_apexes_are_told_apart(tool):
+    make_key(tool, 'key', 'rsa:2048')
+    make_apk(tool, 'app', 'key')
+    apk, idsig = tool.read('app'), header(tool.read('app.idsig'))
+    key = make_rsa_key(tool.directory)
+    apex = make_apex(tool.suite.build, tool.path('apex'), key, 'a', {}).read()
+    other = make_apex(tool.suite.build, tool.path('other'), key, 'a', {},
+                      public_key=make_rsa_key(tool.directory, 'other-key')).read()
+    altered = bytearray(apex)
+    altered[apex.rindex(b'AVB0') + 300] ^= 1
+    verdicts = verify(tool, apex, (apk, idsig), apk, (apex, idsig), other, bytes(altered), b'',
+                      apex[:-1], padded(apex)[:-1] + b'x', padded(apex))
+    kinds = ['apex', 'apk', *['refusal'] * 7, 'apex']
+    assert [kind for kind, _ in verdicts] == kinds, verdicts
+    for (_, reason), words in zip(verdicts[2:], (
+            "no entry 'apex_manifest.pb'", '', 'signed with another key', '', 'is no zip', '',
+            "behind the zip's end record")):
+        assert words in reason, (words, reason)
+    assert verdicts[0] == verdicts[-1]
+
+
 @with_tool
 def test_without_its_policy_it_looks_at_nothing(tool):
     tool.verifier = shutil.copy(tool.verifier, tool.path('apk-verify'))
@@ -158,7 +225,8 @@ def test_without_its_policy_it_looks_at_nothing(tool):
 def test_arguments_that_are_none_are_refused(tool):
     for words in ([], ['--apk=3:4'], ['--result-fd=1', '--apk=3'], ['--result-fd=1', '--apk=3:x'],
                   ['--result-fd=-1'], ['--result-fd=1', 'x'], ['--result-fd=1', '--apk=3:4:5'],
-                  ['--result-fd=1'] + ['--apk=3:4'] * 128):
+                  ['--result-fd=1', '--apex=3:4'], ['--result-fd=1', '--apex=x'],
+                  ['--result-fd=1'] + ['--apk=3:4', '--apex=3'] * 64):
         done = subprocess.run([tool.verifier, *words], capture_output=True, check=False)
         assert done.returncode == 2 and done.stderr.startswith(b'Usage: '), (words, done)
 
