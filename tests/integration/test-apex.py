@@ -108,7 +108,8 @@ def test_a_payload_reads_its_module(host):
     instance = instance_with(host, apex)
     expected = [f'what is in the module\n', '0\n', 'apex_manifest.pb\nbin\nfile\nlarge\n',
                 f'{NAME}\n']
-    for _ in range(2):
+    images = []
+    for _ in range(3):
         *answers, mounted = run(instance, f'read /apex/{NAME}/file', f'execute /apex/{NAME}/bin/true',
                                 f'list /apex/{NAME}', 'list /apex', 'read /proc/mounts')
         answers[2] = ''.join(sorted(answers[2].splitlines(True)))
@@ -117,6 +118,9 @@ def test_a_payload_reads_its_module(host):
         assert filesystem == 'erofs' and {'ro', 'nosuid', 'nodev'} <= set(flags), (filesystem, flags)
         assert 'noexec' not in flags, flags
         assert mounts(mounted)['/apex'][0] == 'tmpfs', mounted
+        with open(instance.path('instance'), 'rb') as file:
+            images.append(file.read())
+    assert images[1] == images[0] and images[2] == images[0]  # nothing is recorded again
 
 
 @with_host
