@@ -8,69 +8,26 @@
 #include "vmctl/output.h"
 #include "vmctl/verbs.h"
 
+#define A_VM "the name or id of a VM"
+
+/* clang-format off */
 static const Verb verbs[] = {
-    { .name = "list", .options = VERB_OPTION_ALL | VERB_OPTION_JSON, .run = verb_list },
-    { .name = "run",
-      .n_min = 1,
-      .n_max = 1,
-      .argument = "a configuration file",
-      .options = VERB_OPTION_DETACH | VERB_OPTION_NAME | VERB_OPTION_CONSOLE,
-      .run = verb_run },
-    { .name = "stop",
-      .n_min = 1,
-      .n_max = SIZE_MAX,
-      .argument = "the name or id of a VM",
-      .run = verb_stop },
-    { .name = "kill",
-      .n_min = 1,
-      .n_max = SIZE_MAX,
-      .argument = "the name or id of a VM",
-      .run = verb_kill },
-    { .name = "events", .options = VERB_OPTION_JSON, .run = verb_events },
-    { .name = "info", .options = VERB_OPTION_JSON, .run = verb_info },
-    { .name = "create-payload",
-      .n_min = 1,
-      .n_max = 1,
-      .argument = "a folder",
-      .options = VERB_OPTION_OUTPUT | VERB_OPTION_FORCE | VERB_OPTION_KEY | VERB_OPTION_CERT |
-                 VERB_OPTION_PACKAGE | VERB_OPTION_VERSION_CODE,
-      .run = verb_create_payload },
+    { "list", 0, 0, NULL, NULL, "list the VMs; what vmctl does without a verb",
+      "all json", verb_list },
+    { "run", 1, 1, "a configuration file", "CONFIG.json",
+      "make and start a VM, copy its payload's output, exit as it exits",
+      "console detach name", verb_run },
+    { "stop", 1, SIZE_MAX, A_VM, "VM...", "ask VMs to end", NULL, verb_stop },
+    { "kill", 1, SIZE_MAX, A_VM, "VM...", "end VMs at once", NULL, verb_kill },
+    { "events", 0, 0, NULL, NULL, "print what happens to VMs, until interrupted",
+      "json", verb_events },
+    { "info", 0, 0, NULL, NULL, "show what this host can do", "json", verb_info },
+    { "create-payload", 1, 1, "a folder", "FOLDER -o APK",
+      "make a signed archive of a folder, for a guest to run",
+      "cert force key output package version-code", verb_create_payload },
     { .name = NULL },
 };
-
-static void print_help(void)
-{
-    puts("Usage: vmctl [OPTIONS] VERB [NAME...]\n"
-         "\n"
-         "Runs and controls virtual machines of virtualizationd.\n"
-         "\n"
-         "Verbs:\n"
-         "  list              list the VMs; what vmctl does without a verb\n"
-         "  run CONFIG.json   make and start a VM, copy its payload's output, exit as it exits\n"
-         "  stop VM...        ask VMs to end\n"
-         "  kill VM...        end VMs at once\n"
-         "  events            print what happens to VMs, until interrupted\n"
-         "  info              show what this host can do\n"
-         "  create-payload FOLDER -o APK\n"
-         "                    make a signed archive of a folder, for a guest to run\n"
-         "\n"
-         "Options:\n"
-         "      --bus=BUS         \"system\" (default), \"session\" or a bus address\n"
-         "      --json=FORMAT     list, events, info: JSON, \"pretty\" or \"short\"\n"
-         "  -a, --all             list: dead VMs too\n"
-         "  -d, --detach          run: print the VM's id and leave it running\n"
-         "      --name=NAME       run: name of the VM, whatever the configuration says\n"
-         "      --console         run: copy the guest's console to standard error\n"
-         "  -o, --output=APK      create-payload: the archive\n"
-         "  -f, --force           create-payload: replace an archive that is there\n"
-         "  -k, --key=PEM         create-payload: the key to sign with (default: APK's name with\n"
-         "                        .pem, which is made, with a certificate, if it is not there)\n"
-         "  -c, --cert=PEM        create-payload: the key's certificate, from another file\n"
-         "      --package=NAME    create-payload: whose it is (default: \"payload.\" and FOLDER)\n"
-         "      --version-code=N  create-payload: its version (default: 1)\n"
-         "  -h, --help            show this help\n"
-         "      --version         show the version");
-}
+/* clang-format on */
 
 int main(int argc, char **argv)
 {
@@ -85,7 +42,7 @@ int main(int argc, char **argv)
         return EXIT_STATUS_USAGE;
     }
     if (options.help)
-        print_help();
+        options_print_help(verbs, options.verb);
     else if (options.version)
         puts("vmctl " PACKAGE_VERSION);
     else
@@ -96,5 +53,6 @@ int main(int argc, char **argv)
         status = EXIT_STATUS_FAILED;
     }
     error_clear(&error);
+    options_deinit(&options);
     return status;
 }

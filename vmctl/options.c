@@ -1,70 +1,139 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* getopt_long() splits the command line; what an option is gets clear once the verb is known, as
+ * two verbs may have the same letter for different options. */
 #include "vmctl/options.h"
 
+#include <assert.h>
+#include <ctype.h>
 #include <getopt.h>
-#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
 #include "common/nearest-match.h"
 
 #define SEE_HELP        "; see vmctl --help"
 #define OPTION_NAME_MAX 64
+#define LONG_VALUE_BASE 256 /* what getopt_long() returns for the first row of the table */
+#define HELP_COLUMN     26
+#define WORDS_SIZE      256
 
-enum {
-    OPTION_BUS = 256,
-    OPTION_JSON,
-    OPTION_NAME,
-    OPTION_CONSOLE,
-    OPTION_PACKAGE,
-    OPTION_VERSION_CODE,
-    OPTION_VERSION
+typedef enum OptionKind {
+    OPTION_FLAG, /* a bool of Options */
+    OPTION_TEXT, /* a const char * */
+    OPTION_LIST, /* an OptionList */
+} OptionKind;
+
+struct OptionSpec {
+    const char *name; /* the long one */
+    char letter;      /* 0: none */
+    OptionKind kind;
+    bool common;              /* every verb takes it */
+    size_t offset;            /* in Options */
+    const char *value;        /* what the help calls it */
+    const char *const *words; /* in its place: all that the value may be, ended by NULL */
+    const char *help;
 };
 
-static const struct option option_table[] = {
-    { "bus", required_argument, NULL, OPTION_BUS },
-    { "json", required_argument, NULL, OPTION_JSON },
-    { "all", no_argument, NULL, 'a' },
-    { "detach", no_argument, NULL, 'd' },
-    { "name", required_argument, NULL, OPTION_NAME },
-    { "console", no_argument, NULL, OPTION_CONSOLE },
-    { "output", required_argument, NULL, 'o' },
-    { "force", no_argument, NULL, 'f' },
-    { "key", required_argument, NULL, 'k' },
-    { "cert", required_argument, NULL, 'c' },
-    { "package", required_argument, NULL, OPTION_PACKAGE },
-    { "version-code", required_argument, NULL, OPTION_VERSION_CODE },
-    { "help", no_argument, NULL, 'h' },
-    { "version", no_argument, NULL, OPTION_VERSION },
-    { NULL, 0, NULL, 0 },
-};
+/* In the order of JsonFormat. */
+static const char *const json_words[] = { "off", "short", "pretty", NULL };
 
-/* What becomes of an option: a string or a bool of Options, and its bit of VerbOption, or 0 for one
- * that all verbs take. */
-typedef struct OptionTarget {
-    int value; /* as in option_table */
-    bool is_flag;
-    size_t offset;
-    unsigned bit;
-} OptionTarget;
+/* As the service has them; protocol/vm-state.h has no part in this program. */
+static const char *const state_words[] = { "not-started", "starting", "started",
+                                           "ready",       "finished", "suspended",
+                                           "stopping",    "dead",     NULL };
+static const char *const mode_words[] = { "guest", "acpi", "kill", NULL };
+static const char *const until_words[] = { "started", "ready", "finished", "dead", NULL };
 
-static const OptionTarget target_table[] = {
-    { OPTION_BUS, false, offsetof(Options, bus), 0 },
-    { OPTION_JSON, false, offsetof(Options, json_format), VERB_OPTION_JSON },
-    { 'a', true, offsetof(Options, all), VERB_OPTION_ALL },
-    { 'd', true, offsetof(Options, detach), VERB_OPTION_DETACH },
-    { OPTION_NAME, false, offsetof(Options, name), VERB_OPTION_NAME },
-    { OPTION_CONSOLE, true, offsetof(Options, console), VERB_OPTION_CONSOLE },
-    { 'o', false, offsetof(Options, output), VERB_OPTION_OUTPUT },
-    { 'f', true, offsetof(Options, force), VERB_OPTION_FORCE },
-    { 'k', false, offsetof(Options, key), VERB_OPTION_KEY },
-    { 'c', false, offsetof(Options, certificate), VERB_OPTION_CERT },
-    { OPTION_PACKAGE, false, offsetof(Options, package), VERB_OPTION_PACKAGE },
-    { OPTION_VERSION_CODE, false, offsetof(Options, version_code), VERB_OPTION_VERSION_CODE },
-    { 'h', true, offsetof(Options, help), 0 },
-    { OPTION_VERSION, true, offsetof(Options, version), 0 },
+/* AVF's short words and the service's own. */
+static const char *const type_words[] = { "raw", "instance", "encryptedstore",
+                                          "android-vm-instance", NULL };
+
+#define PLACE(member) offsetof(Options, member)
+
+/* clang-format off */
+static const OptionSpec specs[] = {
+    { "all", 'a', OPTION_FLAG, false, PLACE(all), NULL, NULL, "dead VMs, too" },
+    { "bus", 0, OPTION_TEXT, true, PLACE(bus), "BUS", NULL,
+      "\"system\" (default), \"session\" or a bus address" },
+    { "cert", 'c', OPTION_TEXT, false, PLACE(certificate), "PEM", NULL,
+      "the key's certificate, from another file" },
+    { "console", 0, OPTION_FLAG, false, PLACE(console), NULL, NULL,
+      "copy the guest's console to standard error" },
+    { "detach", 'd', OPTION_FLAG, false, PLACE(detach), NULL, NULL,
+      "print the VM's id and leave it running" },
+    { "for", 0, OPTION_TEXT, false, PLACE(until), NULL, until_words,
+      "what to wait for (default: dead)" },
+    { "force", 'f', OPTION_FLAG, false, PLACE(force), NULL, NULL, "replace what is there" },
+    { "help", 'h', OPTION_FLAG, true, PLACE(help), NULL, NULL, "show this help" },
+    { "host", 'H', OPTION_TEXT, true, PLACE(host), "[USER@]HOST", NULL,
+      "run vmctl there, by ssh" },
+    { "json", 0, OPTION_TEXT, false, PLACE(json_format), NULL, json_words, "print JSON" },
+    { "key", 'k', OPTION_TEXT, false, PLACE(key), "PEM", NULL,
+      "the key to sign with; made where there is none" },
+    { "mode", 0, OPTION_TEXT, false, PLACE(mode), NULL, mode_words,
+      "the step to begin with" },
+    { "name", 0, OPTION_TEXT, false, PLACE(name), "NAME", NULL,
+      "name of the VM, whatever the configuration says" },
+    { "no-block", 0, OPTION_FLAG, false, PLACE(no_block), NULL, NULL, "do not wait for the end" },
+    { "no-kill", 0, OPTION_FLAG, false, PLACE(no_kill), NULL, NULL,
+      "leave a VM alone that does not end by itself" },
+    { "no-legend", 0, OPTION_FLAG, false, PLACE(no_legend), NULL, NULL,
+      "no headings and no count" },
+    { "output", 'o', OPTION_TEXT, false, PLACE(output), "FILE", NULL, "where to write" },
+    { "owner", 0, OPTION_TEXT, false, PLACE(owner), "USER", NULL,
+      "only VMs of this user, by name or uid" },
+    { "package", 0, OPTION_TEXT, false, PLACE(package), "NAME", NULL,
+      "whose it is (default: \"payload.\" and FOLDER)" },
+    { "property", 'p', OPTION_LIST, false, PLACE(properties), "NAME", NULL,
+      "only this property; may be given more than once" },
+    { "quiet", 'q', OPTION_FLAG, false, PLACE(quiet), NULL, NULL,
+      "print errors and what was asked for, nothing else" },
+    { "state", 0, OPTION_TEXT, false, PLACE(state), NULL, state_words, "only VMs in this state" },
+    { "system", 0, OPTION_FLAG, true, PLACE(system), NULL, NULL, "as --bus=system" },
+    { "timeout", 0, OPTION_TEXT, false, PLACE(timeout), "TIME", NULL,
+      "how long to wait, as 90, 500ms, 2min" },
+    { "type", 't', OPTION_TEXT, false, PLACE(type), NULL, type_words,
+      "what it is for (default: raw)" },
+    { "user", 0, OPTION_FLAG, true, PLACE(user), NULL, NULL,
+      "as --bus=session: the user's own daemon" },
+    { "value", 0, OPTION_FLAG, false, PLACE(value), NULL, NULL,
+      "print values without their names" },
+    { "version", 0, OPTION_FLAG, true, PLACE(version), NULL, NULL, "show the version" },
+    { "version-code", 0, OPTION_TEXT, false, PLACE(version_code), "N", NULL,
+      "its version (default: 1)" },
 };
+/* clang-format on */
+
+#define N_SPECS ELEMENTS_OF(specs)
+
+static const OptionSpec *find_spec(const char *name, size_t length)
+{
+    for (size_t i = 0; i < N_SPECS; i++) {
+        if (strlen(specs[i].name) == length && strncmp(specs[i].name, name, length) == 0)
+            return &specs[i];
+    }
+    return NULL;
+}
+
+/* Whether @verb takes the option of this name. */
+static bool verb_takes(const Verb *verb, const OptionSpec *spec)
+{
+    const char *name = verb->options ? verb->options : "";
+
+    if (spec->common)
+        return true;
+    for (size_t length; *name; name += length + strspn(name + length, " ")) {
+        length = strcspn(name, " ");
+        const OptionSpec *found = find_spec(name, length);
+        assert(found); /* the verb's table names options of this one */
+        if (found == spec)
+            return true;
+    }
+    return false;
+}
+
+/* --- refusals --- */
 
 static int refuse_unknown(const char *kind,
                           const char *given,
@@ -84,39 +153,69 @@ static int refuse_unknown_option(const char *given, Error *error)
 
     (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(given, "="), given);
     nearest_match_init(&match, name + strspn(name, "-"));
-    for (size_t i = 0; option_table[i].name; i++)
-        nearest_match_offer(&match, option_table[i].name);
+    for (size_t i = 0; i < N_SPECS; i++)
+        nearest_match_offer(&match, specs[i].name);
     return refuse_unknown("option", name, &match, error);
 }
 
-/* getopt_long() has refused something: the option of value @value, or none of the table's. */
+/* The option that getopt_long() has left in optopt; NULL for none. */
+static const OptionSpec *find_by_value(int value)
+{
+    if (value >= LONG_VALUE_BASE)
+        return &specs[value - LONG_VALUE_BASE];
+    for (size_t i = 0; value != 0 && i < N_SPECS; i++) {
+        if (specs[i].letter == value)
+            return &specs[i];
+    }
+    return NULL;
+}
+
+/* getopt_long() has refused something. */
 static int refuse_option(const char *given, int value, const char *why, Error *error)
 {
-    for (size_t i = 0; option_table[i].name; i++) {
-        if (value != 0 && option_table[i].val == value)
-            return error_set(error, ERROR_INVALID_ARGUMENT, "option '--%s' %s" SEE_HELP,
-                             option_table[i].name, why);
-    }
+    const OptionSpec *spec = find_by_value(value);
+
+    if (spec)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "option '--%s' %s" SEE_HELP, spec->name,
+                         why);
     if (value == 0)
         return refuse_unknown_option(given, error);
     return error_set(error, ERROR_INVALID_ARGUMENT, "unknown option '-%c'" SEE_HELP, value);
 }
 
-static int parse_json_format(const char *text, JsonFormat *ret_format, Error *error)
+/* "'a', 'b' or 'c'" */
+static void list_words(const char *const *words, char text[static WORDS_SIZE])
 {
-    static const char *const names[] = {
-        [JSON_FORMAT_OFF] = "off", [JSON_FORMAT_SHORT] = "short", [JSON_FORMAT_PRETTY] = "pretty"
-    };
+    size_t length = 0;
 
-    for (size_t i = 0; i < ELEMENTS_OF(names); i++) {
-        if (strcmp(names[i], text) == 0) {
-            *ret_format = (JsonFormat)i;
-            return 0;
-        }
+    for (size_t i = 0; words[i] && length < WORDS_SIZE; i++) {
+        const char *between = i == 0 ? "" : words[i + 1] ? ", " : " or ";
+
+        length += (size_t)snprintf(text + length, WORDS_SIZE - length, "%s'%s'", between, words[i]);
     }
-    return error_set(error, ERROR_INVALID_ARGUMENT,
-                     "option '--json' takes 'pretty', 'short' or 'off', not '%s'", text);
 }
+
+static int check_word(const OptionSpec *spec, const char *value, Error *error)
+{
+    char words[WORDS_SIZE];
+    NearestMatch match;
+
+    nearest_match_init(&match, value);
+    for (size_t i = 0; spec->words[i]; i++) {
+        if (strcmp(spec->words[i], value) == 0)
+            return 0;
+        nearest_match_offer(&match, spec->words[i]);
+    }
+    list_words(spec->words, words);
+    if (match.best)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "option '--%s' takes %s, not '%s': did you mean '%s'?", spec->name, words,
+                         value, match.best);
+    return error_set(error, ERROR_INVALID_ARGUMENT, "option '--%s' takes %s, not '%s'", spec->name,
+                     words, value);
+}
+
+/* --- what was given --- */
 
 static int find_verb(const char *name, const Verb *verbs, const Verb **ret_verb, Error *error)
 {
@@ -133,82 +232,266 @@ static int find_verb(const char *name, const Verb *verbs, const Verb **ret_verb,
     return refuse_unknown("verb", name, &match, error);
 }
 
-static const char *get_name(int value)
+/* Whose letter that is among the options of @verb. */
+static int find_letter(const Verb *verb, char letter, const OptionSpec **ret_spec, Error *error)
 {
-    const struct option *option = option_table;
+    const OptionSpec *first = find_by_value(letter);
 
-    while (option->val != value)
-        option++;
-    return option->name;
+    for (size_t i = 0; i < N_SPECS; i++) {
+        if (specs[i].letter == letter && verb_takes(verb, &specs[i])) {
+            *ret_spec = &specs[i];
+            return 0;
+        }
+    }
+    return error_set(error, ERROR_INVALID_ARGUMENT, "'%s' takes no option '--%s'", verb->name,
+                     first->name);
 }
 
-static int check_verb(const Options *options, unsigned given, Error *error)
+static int store(const OptionSpec *spec, const char *value, Options *options, Error *error)
+{
+    void *place = (char *)options + spec->offset;
+    OptionList *list = place;
+
+    switch (spec->kind) {
+    case OPTION_FLAG:
+        *(bool *)place = true;
+        return 0;
+    case OPTION_TEXT:
+        *(const char **)place = value;
+        return spec->words ? check_word(spec, value, error) : 0;
+    case OPTION_LIST:
+        if (list->n_values == OPTION_VALUES_MAX)
+            return error_set(error, ERROR_INVALID_ARGUMENT,
+                             "option '--%s' is given more than %d times", spec->name,
+                             OPTION_VALUES_MAX);
+        list->values[list->n_values++] = value;
+        return 0;
+    }
+    return 0;
+}
+
+static int apply_given(Options *options, Error *error)
 {
     const Verb *verb = options->verb;
-    unsigned surplus = given & ~verb->options;
+    int r = 0;
 
-    for (size_t i = 0; i < ELEMENTS_OF(target_table); i++) {
-        if (surplus & target_table[i].bit)
-            return error_set(error, ERROR_INVALID_ARGUMENT, "'%s' takes no option '--%s'",
-                             verb->name, get_name(target_table[i].value));
+    for (size_t i = 0; r >= 0 && i < options->n_given; i++) {
+        GivenOption *given = &options->given[i];
+
+        if (!given->spec)
+            r = find_letter(verb, given->letter, &given->spec, error);
+        else if (!verb_takes(verb, given->spec))
+            r = error_set(error, ERROR_INVALID_ARGUMENT, "'%s' takes no option '--%s'", verb->name,
+                          given->spec->name);
+        if (r >= 0)
+            r = store(given->spec, given->value, options, error);
     }
+    return r;
+}
+
+static int check_arguments(const Options *options, Error *error)
+{
+    const Verb *verb = options->verb;
+
     if (options->n_arguments < verb->n_min)
-        return error_set(error, ERROR_INVALID_ARGUMENT, "'%s' needs %s" SEE_HELP, verb->name,
-                         verb->argument);
+        return error_set(error, ERROR_INVALID_ARGUMENT, "'%s' needs %s; see vmctl %s --help",
+                         verb->name, verb->argument, verb->name);
     if (options->n_arguments > verb->n_max)
         return error_set(error, ERROR_INVALID_ARGUMENT, "'%s' has an argument too many: '%s'",
                          verb->name, options->arguments[verb->n_max]);
     if (options->console && options->detach)
         return error_set(error, ERROR_INVALID_ARGUMENT,
                          "'--console' does not go with '--detach', which does not wait for output");
+    if (options->user && options->system)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "'--user' does not go with '--system'");
     return 0;
 }
 
-/* Takes one option of getopt_long()'s. @given collects the VerbOption bits. */
-static int take_option(int option, char **argv, Options *options, unsigned *given, Error *error)
+/* The table in getopt_long()'s form. */
+static void describe(struct option long_options[static N_SPECS + 1],
+                     char letters[static 2 * N_SPECS + 2])
 {
-    for (size_t i = 0; i < ELEMENTS_OF(target_table); i++) {
-        const OptionTarget *target = &target_table[i];
-        void *place = (char *)options + target->offset;
+    char *end = letters;
 
-        if (target->value != option)
+    *end++ = ':';
+    for (size_t i = 0; i < N_SPECS; i++) {
+        bool has_value = specs[i].kind != OPTION_FLAG;
+
+        long_options[i] = (struct option){ .name = specs[i].name,
+                                           .has_arg = has_value ? required_argument : no_argument,
+                                           .val = LONG_VALUE_BASE + (int)i };
+        *end = '\0';
+        const char *same = specs[i].letter == 0 ? NULL : strchr(letters, specs[i].letter);
+        /* Before the verb is known, a letter has a value or has none. */
+        assert(!same || (same[1] == ':') == has_value);
+        if (specs[i].letter == 0 || same)
             continue;
-        if (target->is_flag)
-            *(bool *)place = true;
-        else
-            *(const char **)place = optarg;
-        *given |= target->bit;
-        return option == OPTION_JSON ? parse_json_format(optarg, &options->json, error) : 0;
+        *end++ = specs[i].letter;
+        if (has_value)
+            *end++ = ':';
     }
-    return refuse_option(argv[optind - 1], optopt,
-                         option == ':' ? "needs a value" : "takes no value", error);
+    long_options[N_SPECS] = (struct option){ 0 };
+    *end = '\0';
+}
+
+static int split(int argc, char **argv, Options *options, Error *error)
+{
+    struct option long_options[N_SPECS + 1];
+    char letters[2 * N_SPECS + 2];
+    int value;
+
+    describe(long_options, letters);
+    opterr = 0;
+    optind = 0; /* glibc: starts anew, in permuting mode */
+    while ((value = getopt_long(argc, argv, letters, long_options, NULL)) >= 0) {
+        if (value == ':' || value == '?')
+            return refuse_option(argv[optind - 1], optopt,
+                                 value == ':' ? "needs a value" : "takes no value", error);
+        /* Of letters in one word each is an option. */
+        GivenOption *given =
+            reallocarray(options->given, options->n_given + 1, sizeof(GivenOption));
+        if (!given)
+            return error_set(error, ERROR_NO_MEMORY, "out of memory");
+        options->given = given;
+        given[options->n_given++] = (GivenOption){
+            .spec = value >= LONG_VALUE_BASE ? &specs[value - LONG_VALUE_BASE] : NULL,
+            .letter = value < LONG_VALUE_BASE ? (char)value : '\0',
+            .value = optarg,
+        };
+    }
+    return 0;
+}
+
+/* Whether this option is among those given, whatever the verb. */
+static bool was_given(const Options *options, const char *name, char letter)
+{
+    for (size_t i = 0; i < options->n_given; i++) {
+        const GivenOption *given = &options->given[i];
+
+        if (given->spec ? strcmp(given->spec->name, name) == 0 : given->letter == letter)
+            return true;
+    }
+    return false;
+}
+
+static void finish(Options *options)
+{
+    if (options->json_format) {
+        for (size_t i = 0; json_words[i]; i++) {
+            if (strcmp(json_words[i], options->json_format) == 0)
+                options->json = (JsonFormat)i;
+        }
+    }
+    if (options->user)
+        options->bus = "session";
+}
+
+static int parse(int argc, char **argv, const Verb *verbs, Options *options, Error *error)
+{
+    int r = split(argc, argv, options, error);
+
+    if (r < 0)
+        return r;
+    options->help = was_given(options, "help", 'h');
+    options->version = was_given(options, "version", '\0');
+    if (options->version)
+        return 0;
+    if (optind < argc) {
+        r = find_verb(argv[optind++], verbs, &options->verb, error);
+        if (r < 0)
+            return r;
+    }
+    if (options->help) /* whatever else is wrong, or missing */
+        return 0;
+    if (!options->verb)
+        options->verb = verbs;
+    options->arguments = argv + optind;
+    options->n_arguments = (size_t)(argc - optind);
+    r = apply_given(options, error);
+    if (r >= 0)
+        r = check_arguments(options, error);
+    finish(options);
+    return r;
 }
 
 int options_parse(int argc, char **argv, const Verb *verbs, Options *ret_options, Error *error)
 {
     Options options = { .bus = "system" };
-    unsigned given = 0;
-    int option, r = 0;
 
-    opterr = 0;
-    optind = 0; /* glibc: starts anew, in permuting mode */
-    while (r >= 0 && (option = getopt_long(argc, argv, ":adfho:k:c:", option_table, NULL)) >= 0)
-        r = take_option(option, argv, &options, &given, error);
-    if (r < 0)
+    int r = parse(argc, argv, verbs, &options, error);
+    if (r < 0) {
+        options_deinit(&options);
         return r;
-
-    if (!options.help && !options.version) {
-        options.verb = verbs;
-        if (optind < argc)
-            r = find_verb(argv[optind++], verbs, &options.verb, error);
-        if (r < 0)
-            return r;
-        options.arguments = argv + optind;
-        options.n_arguments = (size_t)(argc - optind);
-        r = check_verb(&options, given, error);
-        if (r < 0)
-            return r;
     }
     *ret_options = options;
     return 0;
+}
+
+void options_deinit(Options *options)
+{
+    free(options->given);
+    options->given = NULL;
+    options->n_given = 0;
+}
+
+const char *option_get_name(const GivenOption *given)
+{
+    return given->spec->name;
+}
+
+/* --- help --- */
+
+static void print_entry(const char *left, const char *right)
+{
+    if (strlen(left) + 2 > HELP_COLUMN)
+        printf("%s\n%*s%s\n", left, HELP_COLUMN, "", right);
+    else
+        printf("%-*s%s\n", HELP_COLUMN, left, right);
+}
+
+static void print_option(const OptionSpec *spec)
+{
+    char value[WORDS_SIZE] = "", left[WORDS_SIZE + OPTION_NAME_MAX], letter[] = "    ";
+    size_t length = 0;
+
+    if (spec->value)
+        (void)snprintf(value, sizeof(value), "=%s", spec->value);
+    for (size_t i = 0; spec->words && spec->words[i] && length < sizeof(value); i++)
+        length += (size_t)snprintf(value + length, sizeof(value) - length, "%c%s",
+                                   i == 0 ? '=' : '|', spec->words[i]);
+    if (spec->letter != 0)
+        (void)snprintf(letter, sizeof(letter), "-%c, ", spec->letter);
+    (void)snprintf(left, sizeof(left), "  %s--%s%s", letter, spec->name, value);
+    print_entry(left, spec->help);
+}
+
+static void print_verb(const Verb *verb)
+{
+    char left[OPTION_NAME_MAX];
+
+    (void)snprintf(left, sizeof(left), "  %s%s%s", verb->name, verb->usage ? " " : "",
+                   verb->usage ? verb->usage : "");
+    print_entry(left, verb->summary);
+}
+
+void options_print_help(const Verb *verbs, const Verb *verb)
+{
+    if (verb) {
+        printf("Usage: vmctl [OPTIONS] %s%s%s\n\n%c%s.\n", verb->name, verb->usage ? " " : "",
+               verb->usage ? verb->usage : "", toupper((unsigned char)verb->summary[0]),
+               verb->summary + 1);
+    } else {
+        (void)puts("Usage: vmctl [OPTIONS] VERB [ARGUMENT...]\n\n"
+                   "Runs and controls virtual machines of virtualizationd. A VM is named by its\n"
+                   "name, its id, or as cid:N.\n\n"
+                   "Verbs:");
+        for (const Verb *each = verbs; each->name; each++)
+            print_verb(each);
+        (void)puts("\nvmctl VERB --help shows the options of a verb.");
+    }
+    (void)puts("\nOptions:");
+    for (size_t i = 0; i < N_SPECS; i++) {
+        if (verb ? verb_takes(verb, &specs[i]) : specs[i].common)
+            print_option(&specs[i]);
+    }
 }

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vmctl's command line: [OPTIONS] VERB [NAME...], options anywhere. */
+/* vmctl's command line: [OPTIONS] VERB [ARGUMENT...], options anywhere. One table, in options.c,
+ * has every option; a verb names those that it takes. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/cleanup.h"
 #include "common/error.h"
+
+#define OPTION_VALUES_MAX 64 /* of an option that may be given more than once */
 
 typedef enum JsonFormat {
     JSON_FORMAT_OFF, /* tables and lines for people */
@@ -13,45 +17,61 @@ typedef enum JsonFormat {
     JSON_FORMAT_PRETTY,
 } JsonFormat;
 
-/* Options that only some verbs take, as bits of Verb.options. */
-typedef enum VerbOption {
-    VERB_OPTION_JSON = 1 << 0,
-    VERB_OPTION_ALL = 1 << 1,
-    VERB_OPTION_DETACH = 1 << 2,
-    VERB_OPTION_NAME = 1 << 3,
-    VERB_OPTION_CONSOLE = 1 << 4,
-    VERB_OPTION_OUTPUT = 1 << 5,
-    VERB_OPTION_FORCE = 1 << 6,
-    VERB_OPTION_KEY = 1 << 7,
-    VERB_OPTION_CERT = 1 << 8,
-    VERB_OPTION_PACKAGE = 1 << 9,
-    VERB_OPTION_VERSION_CODE = 1 << 10,
-} VerbOption;
-
 typedef struct Options Options;
+typedef struct OptionSpec OptionSpec;
 
 typedef struct Verb {
     const char *name;
     size_t n_min, n_max;                /* arguments behind the verb */
     const char *argument;               /* what they are, for a message */
-    unsigned options;                   /* VerbOption bits */
+    const char *usage;                  /* the same for the help, as "VM..."; NULL: none */
+    const char *summary;                /* for the help */
+    const char *options;                /* the names of those it takes, beside those of all verbs */
     int (*run)(const Options *options); /* prints its errors; returns the exit status */
 } Verb;
 
+typedef struct OptionList {
+    const char *values[OPTION_VALUES_MAX];
+    size_t n_values;
+} OptionList;
+
+/* An option as it was given. */
+typedef struct GivenOption {
+    const OptionSpec *spec; /* NULL: a letter that is still to be found among the verb's */
+    char letter;
+    const char *value; /* NULL: it takes none */
+} GivenOption;
+
+/* Strings are NULL where their option is not given. */
 struct Options {
     const char *bus; /* "system", "session" or an address */
+    const char *host;
     JsonFormat json;
     const char *json_format; /* the same, as it was given */
     bool all, detach, console, force;
     const char *name; /* NULL: as the configuration says */
-    const char *output, *key, *certificate, *package, *version_code; /* NULL: not given */
+    const char *output, *key, *certificate, *package, *version_code;
+    bool no_block, no_kill, no_legend, quiet, value;
+    const char *mode, *owner, *state, *timeout, *type, *until;
+    OptionList properties;
+    bool user, system;
     bool help, version;
 
     const Verb *verb;
     char **arguments; /* lent by argv */
     size_t n_arguments;
+    GivenOption *given; /* in their order */
+    size_t n_given;
 };
 
 /* Reads the command line, which getopt reorders. @verbs ends with an element without a name; the
- * first one is for a command line without a verb. With help or version set there is no verb. */
+ * first one is for a command line without a verb. With help or version set there need not be one,
+ * and it may lack arguments. @ret_options is for options_deinit(). */
 int options_parse(int argc, char **argv, const Verb *verbs, Options *ret_options, Error *error);
+void options_deinit(Options *options);
+
+/* Prints what there is to say about @verb and its options, or, if it is NULL, about all verbs. */
+void options_print_help(const Verb *verbs, const Verb *verb);
+
+/* The long name of a given option. */
+const char *option_get_name(const GivenOption *given);

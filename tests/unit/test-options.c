@@ -15,12 +15,12 @@ static int do_nothing(const Options *options)
 }
 
 static const Verb verbs[] = {
-    { .name = "list", .options = VERB_OPTION_ALL | VERB_OPTION_JSON, .run = do_nothing },
+    { .name = "list", .options = "all json", .run = do_nothing },
     { .name = "run",
       .n_min = 1,
       .n_max = 1,
       .argument = "a file",
-      .options = VERB_OPTION_DETACH | VERB_OPTION_NAME | VERB_OPTION_CONSOLE,
+      .options = "console detach name",
       .run = do_nothing },
     { .name = "stop", .n_min = 1, .n_max = SIZE_MAX, .argument = "a VM", .run = do_nothing },
     { .name = NULL },
@@ -69,6 +69,7 @@ static void options_stand_anywhere(void **state)
     assert_string_equal(options.name, "alpha");
     assert_string_equal(options.bus, "session");
     assert_true(options.detach);
+    options_deinit(&options);
 }
 
 static void two_dashes_end_the_options(void **state)
@@ -80,6 +81,7 @@ static void two_dashes_end_the_options(void **state)
     assert_int_equal(parse(arguments, &options, NULL), 0);
     assert_int_equal(options.n_arguments, 1);
     assert_string_equal(options.arguments[0], "--all");
+    options_deinit(&options);
 }
 
 static void json_takes_its_formats_only(void **state)
@@ -91,6 +93,7 @@ static void json_takes_its_formats_only(void **state)
     (void)state;
     assert_int_equal(parse(pretty, &options, NULL), 0);
     assert_int_equal(options.json, JSON_FORMAT_PRETTY);
+    options_deinit(&options);
     assert_int_equal(parse(wrong, &options, NULL), -EINVAL);
 }
 
@@ -115,6 +118,8 @@ static void wrong_usage_is_named(void **state)
         { { "run", "a", "-k" }, "'--key' needs a value" },
         { { "--version=1" }, "'--version' takes no value" },
         { { "run", "a", "--detach", "--console" }, "does not go with" },
+        { { "--user", "--system" }, "does not go with" },
+        { { "--json=shrt" }, "'off', 'short' or 'pretty', not 'shrt': did you mean 'short'" },
     };
 
     (void)state;
@@ -137,20 +142,56 @@ static void wrong_usage_is_named(void **state)
 
 static void help_needs_no_verb(void **state)
 {
-    char *arguments[ARGUMENTS_MAX] = { WORD("vmctl"), WORD("frobnicate"), WORD("-h") };
+    char *arguments[ARGUMENTS_MAX] = { WORD("vmctl"), WORD("-h") };
     Options options = { 0 };
 
     (void)state;
     assert_int_equal(parse(arguments, &options, NULL), 0);
     assert_true(options.help);
+    assert_null(options.verb);
+    options_deinit(&options);
+}
+
+static void help_of_a_verb_needs_no_arguments(void **state)
+{
+    char *arguments[ARGUMENTS_MAX] = { WORD("vmctl"), WORD("run"), WORD("--help") };
+    Options options = { 0 };
+
+    (void)state;
+    assert_int_equal(parse(arguments, &options, NULL), 0);
+    assert_true(options.help);
+    assert_string_equal(options.verb->name, "run");
+    options_deinit(&options);
+}
+
+static void what_was_given_is_kept_in_its_order(void **state)
+{
+    char *arguments[ARGUMENTS_MAX] = { WORD("vmctl"),  WORD("run"), WORD("--name=a"),
+                                       WORD("c.json"), WORD("-d"),  WORD("--user") };
+    Options options = { 0 };
+
+    (void)state;
+    assert_int_equal(parse(arguments, &options, NULL), 0);
+    assert_int_equal(options.n_given, 3);
+    assert_string_equal(option_get_name(&options.given[0]), "name");
+    assert_string_equal(options.given[0].value, "a");
+    assert_string_equal(option_get_name(&options.given[1]), "detach");
+    assert_null(options.given[1].value);
+    assert_string_equal(options.bus, "session");
+    options_deinit(&options);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_verb_is_the_first),       cmocka_unit_test(options_stand_anywhere),
-        cmocka_unit_test(two_dashes_end_the_options), cmocka_unit_test(json_takes_its_formats_only),
-        cmocka_unit_test(wrong_usage_is_named),       cmocka_unit_test(help_needs_no_verb),
+        cmocka_unit_test(no_verb_is_the_first),
+        cmocka_unit_test(options_stand_anywhere),
+        cmocka_unit_test(two_dashes_end_the_options),
+        cmocka_unit_test(json_takes_its_formats_only),
+        cmocka_unit_test(wrong_usage_is_named),
+        cmocka_unit_test(help_needs_no_verb),
+        cmocka_unit_test(help_of_a_verb_needs_no_arguments),
+        cmocka_unit_test(what_was_given_is_kept_in_its_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
