@@ -16,8 +16,9 @@
 #define NAME_LOST_MATCH                                                            \
     "type='signal',sender='" DBUS_SERVICE_DBUS "',interface='" DBUS_INTERFACE_DBUS \
     "',member='NameOwnerChanged',arg0='" BUS_NAME "'"
-#define AWAY_USEC UINT64_C(60000000) /* for a service that is started anew */
-#define RULE_SIZE 512
+#define AWAY_USEC  UINT64_C(60000000) /* for a service that is started anew */
+#define RULE_SIZE  512
+#define CID_PREFIX "cid:"
 
 struct Client {
     DBusConnection *connection;
@@ -65,9 +66,21 @@ static int set_bus_error(Error *error, const DBusError *bus_error)
 }
 
 /* For the time before the service is found, when whatever fails means that it is not there. */
-static int set_unreachable(Error *error, const char *what, const DBusError *bus_error)
+static int set_unreachable(Error *error, const char *bus, const DBusError *bus_error)
 {
-    return error_set(error, ERROR_UNAVAILABLE, "%s: %s", what, bus_error->message);
+    char other[256];
+    const char *remedy =
+        "'systemctl start virtualizationd', or as root 'virtualizationd', starts it";
+
+    if (strcmp(bus, "session") == 0) {
+        remedy = "'virtualizationd --user' starts it";
+    } else if (strcmp(bus, "system") != 0) {
+        (void)snprintf(other, sizeof(other), "'virtualizationd --bus=%s' starts it", bus);
+        remedy = other;
+    }
+    return error_set(error, ERROR_UNAVAILABLE,
+                     "virtualizationd cannot be reached on the bus '%s' (%s): %s", bus,
+                     bus_error->message, remedy);
 }
 
 static int out_of_memory(Error *error)
@@ -80,7 +93,6 @@ static int out_of_memory(Error *error)
 static int connect_to_bus(Client *client, const char *bus, Error *error)
 {
     _cleanup_(dbus_error_free) DBusError bus_error = DBUS_ERROR_INIT;
-    char what[128];
 
     if (strcmp(bus, "system") == 0) {
         client->connection = dbus_bus_get_private(DBUS_BUS_SYSTEM, &bus_error);
@@ -91,10 +103,8 @@ static int connect_to_bus(Client *client, const char *bus, Error *error)
         if (client->connection)
             (void)dbus_bus_register(client->connection, &bus_error); /* looked at below */
     }
-    if (dbus_error_is_set(&bus_error)) {
-        (void)snprintf(what, sizeof(what), "cannot connect to the bus '%s'", bus);
-        return set_unreachable(error, what, &bus_error);
-    }
+    if (dbus_error_is_set(&bus_error))
+        return set_unreachable(error, bus, &bus_error);
     dbus_connection_set_exit_on_disconnect(client->connection, FALSE);
     return 0;
 }
@@ -117,7 +127,7 @@ static int fetch_owner(Client *client, Error *error)
     return client->owner ? 0 : out_of_memory(error);
 }
 
-static int find_service(Client *client, Error *error)
+static int find_service(Client *client, const char *bus, Error *error)
 {
     _cleanup_(dbus_error_free) DBusError bus_error = DBUS_ERROR_INIT;
 
@@ -125,7 +135,7 @@ static int find_service(Client *client, Error *error)
         return 0;
     /* Not the first step: the bus refuses to start what it has no file for, even if it runs. */
     if (!dbus_bus_start_service_by_name(client->connection, BUS_NAME, 0, NULL, &bus_error))
-        return set_unreachable(error, "virtualizationd is not running", &bus_error);
+        return set_unreachable(error, bus, &bus_error);
     return fetch_owner(client, error);
 }
 
@@ -138,7 +148,7 @@ int client_new(const char *bus, Client **ret_client, Error *error)
     int r = connect_to_bus(client, bus, error);
     if (r < 0)
         return r;
-    r = find_service(client, error);
+    r = find_service(client, bus, error);
     if (r < 0)
         return r;
 
@@ -297,22 +307,57 @@ static int read_reply(DBusMessage *reply,
     return bus_value_to_json(&iterator, ret_value) < 0 ? out_of_memory(error) : 0;
 }
 
+/* Sends @call, which is consumed and may be NULL (out of memory), and waits for the reply. */
+static int send_and_wait(
+    Client *client, DBusMessage *call, int timeout, DBusMessage **ret_reply, Error *error)
+{
+    _cleanup_(dbus_error_free) DBusError bus_error = DBUS_ERROR_INIT;
+
+    if (!call)
+        return out_of_memory(error);
+    DBusMessage *reply =
+        dbus_connection_send_with_reply_and_block(client->connection, call, timeout, &bus_error);
+    dbus_message_unref(call);
+    if (!reply)
+        return set_bus_error(error, &bus_error);
+    *ret_reply = reply;
+    return 0;
+}
+
 int client_call(Client *client,
                 DBusMessage *call,
                 const char *signature,
                 struct json_object **ret_value,
                 Error *error)
 {
-    _cleanup_(dbus_error_free) DBusError bus_error = DBUS_ERROR_INIT;
+    _cleanup_(dbus_message_unrefp) DBusMessage *reply = NULL;
 
-    if (!call)
+    int r = send_and_wait(client, call, DBUS_TIMEOUT_USE_DEFAULT, &reply, error);
+    return r < 0 ? r : read_reply(reply, signature, ret_value, error);
+}
+
+int client_call_patiently(Client *client, DBusMessage *call, const char *signature, Error *error)
+{
+    _cleanup_(dbus_message_unrefp) DBusMessage *reply = NULL;
+
+    int r = send_and_wait(client, call, DBUS_TIMEOUT_INFINITE, &reply, error);
+    return r < 0 ? r : read_reply(reply, signature, NULL, error);
+}
+
+int client_call_for_fd(Client *client, DBusMessage *call, int *ret_fd, Error *error)
+{
+    _cleanup_(dbus_message_unrefp) DBusMessage *reply = NULL;
+    int fd;
+
+    int r = send_and_wait(client, call, DBUS_TIMEOUT_USE_DEFAULT, &reply, error);
+    if (r >= 0)
+        r = read_reply(reply, "h", NULL, error);
+    if (r < 0)
+        return r;
+    if (!dbus_message_get_args(reply, NULL, DBUS_TYPE_UNIX_FD, &fd, DBUS_TYPE_INVALID))
         return out_of_memory(error);
-    _cleanup_(dbus_message_unrefp) DBusMessage *reply = dbus_connection_send_with_reply_and_block(
-        client->connection, call, DBUS_TIMEOUT_USE_DEFAULT, &bus_error);
-    dbus_message_unref(call);
-    if (!reply)
-        return set_bus_error(error, &bus_error);
-    return read_reply(reply, signature, ret_value, error);
+    *ret_fd = fd;
+    return 0;
 }
 
 int client_call_vm(Client *client,
@@ -359,6 +404,59 @@ void client_send_to_vm(Client *client, const char *path, const char *method)
     dbus_pending_call_unref(pending);
 }
 
+int client_list_vms(Client *client, bool all, struct json_object **ret_vms, Error *error)
+{
+    dbus_bool_t wanted = all;
+
+    return client_call(client,
+                       client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "ListVms",
+                                       DBUS_TYPE_BOOLEAN, &wanted, DBUS_TYPE_INVALID),
+                       "a(osssuu)", ret_vms, error);
+}
+
+const char *client_get_vm_field(struct json_object *vm, VmField field)
+{
+    return json_object_get_string(json_object_array_get_idx(vm, field));
+}
+
+int client_get_properties(Client *client,
+                          const char *path,
+                          struct json_object **ret_properties,
+                          Error *error)
+{
+    const char *interface = BUS_VM_INTERFACE;
+
+    return client_call(client,
+                       client_new_call(client, path, DBUS_INTERFACE_PROPERTIES, "GetAll",
+                                       DBUS_TYPE_STRING, &interface, DBUS_TYPE_INVALID),
+                       "a{sv}", ret_properties, error);
+}
+
+static int find_by_cid(Client *client, const char *cid, char **ret_path, Error *error)
+{
+    _cleanup_(json_object_putp) struct json_object *vms = NULL;
+    const char *path = NULL;
+    bool found_living = false;
+
+    int r = client_list_vms(client, true, &vms, error);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; !found_living && i < json_object_array_length(vms); i++) {
+        struct json_object *vm = json_object_array_get_idx(vms, i);
+        bool living = strcmp(client_get_vm_field(vm, VM_FIELD_STATE), "dead") != 0;
+
+        /* Of several dead ones the newest, which is the first. */
+        if (strcmp(client_get_vm_field(vm, VM_FIELD_CID), cid) == 0 && (living || !path)) {
+            path = client_get_vm_field(vm, VM_FIELD_PATH);
+            found_living = living;
+        }
+    }
+    if (!path)
+        return error_set(error, ERROR_NO_SUCH_VM, "no VM has the CID '%s'", cid);
+    *ret_path = strdup(path);
+    return *ret_path ? 0 : out_of_memory(error);
+}
+
 int client_find_vm(Client *client, const char *name_or_id, char **ret_path, Error *error)
 {
     _cleanup_(json_object_putp) struct json_object *path = NULL;
@@ -366,6 +464,8 @@ int client_find_vm(Client *client, const char *name_or_id, char **ret_path, Erro
     /* libdbus takes no other text. */
     if (!text_is_utf8(name_or_id, strlen(name_or_id)))
         return error_set(error, ERROR_INVALID_ARGUMENT, "the name '%s' is no UTF-8", name_or_id);
+    if (strncmp(name_or_id, CID_PREFIX, strlen(CID_PREFIX)) == 0)
+        return find_by_cid(client, name_or_id + strlen(CID_PREFIX), ret_path, error);
 
     DBusMessage *call = client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "GetVm",
                                         DBUS_TYPE_STRING, &name_or_id, DBUS_TYPE_INVALID);

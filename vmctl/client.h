@@ -6,6 +6,7 @@
 
 #include <dbus/dbus.h>
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 #include "common/cleanup.h"
@@ -57,6 +58,12 @@ int client_call(Client *client,
                 struct json_object **ret_value,
                 Error *error);
 
+/* The same for work on images, which may take longer than the usual 25 s: waits without a limit. */
+int client_call_patiently(Client *client, DBusMessage *call, const char *signature, Error *error);
+
+/* The same for a reply that is a descriptor, which the caller closes. */
+int client_call_for_fd(Client *client, DBusMessage *call, int *ret_fd, Error *error);
+
 /* Calls a method of the VM at @path that takes no arguments. */
 int client_call_vm(Client *client,
                    const char *path,
@@ -68,5 +75,28 @@ int client_call_vm(Client *client,
 /* The same without waiting: for event handlers. An error reply is printed. */
 void client_send_to_vm(Client *client, const char *path, const char *method);
 
-/* The object path of the VM of this name or id, which the caller frees. */
+/* The fields of a VM in ListVms's reply. */
+typedef enum VmField {
+    VM_FIELD_PATH,
+    VM_FIELD_ID,
+    VM_FIELD_NAME,
+    VM_FIELD_STATE,
+    VM_FIELD_CID,
+    VM_FIELD_OWNER,
+} VmField;
+
+/* The VMs, each an array by VmField, the newest first; with @all the dead ones that are kept, too.
+ */
+int client_list_vms(Client *client, bool all, struct json_object **ret_vms, Error *error);
+
+/* Lends a field of one of them as text. */
+const char *client_get_vm_field(struct json_object *vm, VmField field);
+
+/* The properties of the VM at @path as an object. */
+int client_get_properties(Client *client,
+                          const char *path,
+                          struct json_object **ret_properties,
+                          Error *error);
+
+/* The object path of the VM of this name or id, or CID as "cid:N", which the caller frees. */
 int client_find_vm(Client *client, const char *name_or_id, char **ret_path, Error *error);

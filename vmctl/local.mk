@@ -8,12 +8,15 @@ libvmctl_a_SOURCES = \
 	%D%/end-vms.c %D%/end-vms.h \
 	%D%/exit-status.c %D%/exit-status.h \
 	%D%/interrupt.c %D%/interrupt.h \
+	%D%/json-member.c %D%/json-member.h \
 	%D%/options.c %D%/options.h \
 	%D%/output.c %D%/output.h \
 	%D%/output-copy.c %D%/output-copy.h \
 	%D%/table.c %D%/table.h \
 	%D%/vm-create.c %D%/vm-create.h \
-	%D%/vm-run.c %D%/vm-run.h
+	%D%/vm-properties.c %D%/vm-properties.h \
+	%D%/vm-run.c %D%/vm-run.h \
+	%D%/vm-selection.c %D%/vm-selection.h
 
 vmctl_libs = libvmctl.a libbus.a libcommon.a $(SYSTEMD_LIBS) $(DBUS_LIBS) $(JSON_LIBS)
 
@@ -26,6 +29,7 @@ programs_vmctl_SOURCES = \
 	%D%/verb-kill.c \
 	%D%/verb-list.c \
 	%D%/verb-run.c \
+	%D%/verb-show.c \
 	%D%/verb-stop.c \
 	%D%/verbs.h
 programs_vmctl_LDADD = libcomposite-disk.a $(vmctl_libs) $(CRYPTO_LIBS) $(ZLIB_LIBS)

@@ -12,8 +12,10 @@
 
 /* clang-format off */
 static const Verb verbs[] = {
-    { "list", 0, 0, NULL, NULL, "list the VMs; what vmctl does without a verb",
-      "all json", verb_list },
+    { "list", 0, SIZE_MAX, NULL, "[PATTERN...]", "list the VMs; what vmctl does without a verb",
+      "all json no-legend owner quiet state", verb_list },
+    { "show", 0, SIZE_MAX, NULL, "[VM...]", "print the properties of VMs",
+      "all json property value", verb_show },
     { "run", 1, 1, "a configuration file", "CONFIG.json",
       "make and start a VM, copy its payload's output, exit as it exits",
       "console detach name", verb_run },

@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/text.h"
@@ -62,6 +62,11 @@ void output_diagnostic(const char *format, ...)
 void output_error(const Error *error)
 {
     output_diagnostic("%s", error_get_message(error));
+}
+
+bool output_has_legend(const Options *options)
+{
+    return !options->no_legend && !options->quiet && isatty(STDOUT_FILENO) == 1;
 }
 
 void output_json(struct json_object *value, JsonFormat format)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <json-c/json.h>
+#include <stdbool.h>
 
 #include "common/error.h"
 #include "vmctl/options.h"
@@ -20,6 +21,9 @@ char *output_dup_line(const char *text);
 void output_diagnostic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void output_error(const Error *error);
+
+/* Whether a table has headings and a count: on a terminal, unless the options say no. */
+bool output_has_legend(const Options *options);
 
 /* Prints @value and a newline on stdout. */
 void output_json(struct json_object *value, JsonFormat format);

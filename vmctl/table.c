@@ -48,9 +48,9 @@ static size_t width_of(const char *text)
     return width;
 }
 
-static size_t width_of_column(const Table *table, size_t column, bool is_terminal)
+static size_t width_of_column(const Table *table, size_t column, bool legend)
 {
-    size_t widest = is_terminal ? width_of(table->headings[column]) : 0;
+    size_t widest = legend ? width_of(table->headings[column]) : 0;
 
     for (size_t i = column; i < table->n_cells; i += table->n_columns) {
         size_t width = width_of(table->cells[i]);
@@ -59,10 +59,10 @@ static size_t width_of_column(const Table *table, size_t column, bool is_termina
     return widest;
 }
 
-static void print_row(const Table *table, const char *const *cells, bool is_terminal)
+static void print_row(const Table *table, const char *const *cells, bool legend)
 {
     for (size_t column = 0; column < table->n_columns; column++) {
-        size_t width = width_of_column(table, column, is_terminal);
+        size_t width = width_of_column(table, column, legend);
 
         (void)fputs(cells[column], stdout); /* here and below: output_finish() sees errors */
         if (column + 1 < table->n_columns)
@@ -71,10 +71,10 @@ static void print_row(const Table *table, const char *const *cells, bool is_term
     (void)putchar('\n');
 }
 
-void table_print(const Table *table, bool is_terminal)
+void table_print(const Table *table, bool legend)
 {
-    if (is_terminal && table->n_cells > 0)
-        print_row(table, table->headings, is_terminal);
+    if (legend && table->n_cells > 0)
+        print_row(table, table->headings, legend);
     for (size_t i = 0; i + table->n_columns <= table->n_cells; i += table->n_columns)
-        print_row(table, (const char *const *)table->cells + i, is_terminal);
+        print_row(table, (const char *const *)table->cells + i, legend);
 }

@@ -18,5 +18,5 @@ void table_deinit(Table *table);
 /* Adds the next cell, its control characters escaped. -ENOMEM. */
 int table_add(Table *table, const char *text);
 
-/* Prints to stdout; a terminal gets the headings too, other programs only rows. */
-void table_print(const Table *table, bool is_terminal);
+/* Prints to stdout, with the headings if @legend. */
+void table_print(const Table *table, bool legend);

@@ -11,6 +11,7 @@
 #include "vmctl/client.h"
 #include "vmctl/exit-status.h"
 #include "vmctl/interrupt.h"
+#include "vmctl/json-member.h"
 #include "vmctl/output.h"
 #include "vmctl/verbs.h"
 
@@ -91,15 +92,6 @@ static int64_t get_time_usec(void)
     return now.tv_sec * USEC_PER_SEC + now.tv_nsec / NSEC_PER_USEC;
 }
 
-/* Adds @value, which is consumed and may be NULL (out of memory), to @object. */
-static int add_member(struct json_object *object, const char *key, struct json_object *value)
-{
-    if (value && json_object_object_add(object, key, value) == 0)
-        return 0;
-    json_object_put(value);
-    return -ENOMEM;
-}
-
 /* Prints the event @name of the VM at @path. @number, its number, and @value may be NULL. */
 static int print_event(Events *events,
                        const char *path,
@@ -114,17 +106,17 @@ static int print_event(Events *events,
     if (!object)
         return -ENOMEM;
 
-    int r = add_member(object, "time", json_object_new_int64(now_usec));
+    int r = json_member_add_number(object, "time", (uint64_t)now_usec);
     if (r >= 0)
-        r = add_member(object, "id", json_object_new_string(id));
+        r = json_member_add_string(object, "id", id);
     if (r >= 0 && bus_value_get_string(events->names, id, &vm_name))
-        r = add_member(object, "name", json_object_new_string(vm_name));
+        r = json_member_add_string(object, "name", vm_name);
     if (r >= 0)
-        r = add_member(object, "event", json_object_new_string(name));
+        r = json_member_add_string(object, "event", name);
     if (r >= 0 && number)
-        r = add_member(object, "number", json_object_get(number));
+        r = json_member_add(object, "number", json_object_get(number));
     if (r >= 0 && value)
-        r = add_member(object, key, json_object_get(value));
+        r = json_member_add(object, key, json_object_get(value));
     if (r < 0)
         return r;
 
@@ -151,7 +143,7 @@ static struct json_object *get_member(struct json_object *object, const char *ke
 
 static int remember_name(Events *events, const char *path, struct json_object *name)
 {
-    return add_member(events->names, path + strlen(BUS_VM_PATH_PREFIX), json_object_get(name));
+    return json_member_add(events->names, path + strlen(BUS_VM_PATH_PREFIX), json_object_get(name));
 }
 
 static int take_added(Events *events, const char *path, struct json_object *interfaces)
@@ -270,18 +262,14 @@ static const ClientHandlers client_handlers = { .on_signal = on_signal, .on_gone
 static int fetch_names(Events *events, Error *error)
 {
     _cleanup_(json_object_putp) struct json_object *vms = NULL;
-    dbus_bool_t all = TRUE;
-    int r = 0;
+    int r = client_list_vms(events->client, true, &vms, error);
 
-    DBusMessage *call = client_new_call(events->client, BUS_PATH, BUS_MANAGER_INTERFACE, "ListVms",
-                                        DBUS_TYPE_BOOLEAN, &all, DBUS_TYPE_INVALID);
-    r = client_call(events->client, call, "a(osssuu)", &vms, error);
     for (size_t i = 0; r >= 0 && i < json_object_array_length(vms); i++) {
         struct json_object *vm = json_object_array_get_idx(vms, i);
-        struct json_object *id = json_object_array_get_idx(vm, 1);
-        struct json_object *name = json_object_array_get_idx(vm, 2);
+        struct json_object *id = json_object_array_get_idx(vm, VM_FIELD_ID);
+        struct json_object *name = json_object_array_get_idx(vm, VM_FIELD_NAME);
 
-        if (add_member(events->names, json_object_get_string(id), json_object_get(name)) < 0)
+        if (json_member_add(events->names, json_object_get_string(id), json_object_get(name)) < 0)
             r = error_set(error, ERROR_NO_MEMORY, "out of memory");
     }
     return r;
