@@ -7,12 +7,15 @@ int verb_run(const Options *options)
     const VmRunOptions run_options = { .detach = options->detach, .console = options->console };
     _cleanup_(config_files_freep) ConfigFiles *config = NULL;
     _cleanup_(client_freep) Client *client = NULL;
+    _cleanup_(vm_run_freep) VmRun *run = NULL;
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
     int r = config_files_load(options->arguments[0], options->name, &config, &error);
     if (r >= 0)
         r = client_new(options->bus, &client, &error);
     if (r >= 0)
-        r = vm_run(client, config, &run_options, &error);
+        r = vm_run_start(client, config, &run_options, &run, &error);
+    if (r >= 0)
+        r = vm_run_wait(run, &error);
     return r < 0 ? vm_run_report(&run_options, &error) : r;
 }

@@ -27,7 +27,7 @@
 #define DEATH_GRACE_SEC 2         /* after the VM's death, for the ends of its pipes */
 #define USEC_PER_SEC    UINT64_C(1000000)
 
-typedef struct Run {
+struct VmRun {
     ConfigFiles *config; /* lent, as those below */
     Client *client;
     const VmRunOptions *options;
@@ -39,10 +39,13 @@ typedef struct Run {
     char *path;
     const char *name; /* of the VM, or its id */
     bool died, gone, interrupted;
-} Run;
+};
 
-static void run_deinit(Run *run)
+VmRun *vm_run_free(VmRun *run)
 {
+    if (!run)
+        return NULL;
+
     for (size_t i = 0; i < run->n_outputs; i++) {
         output_copy_free(run->outputs[i]);
         (void)fd_close(run->writing_ends[i]);
@@ -50,13 +53,15 @@ static void run_deinit(Run *run)
     client_detach(run->client);
     sd_event_unref(run->event);
     free(run->path);
+    free(run);
+    return NULL;
 }
 
 /* --- what ends the loop --- */
 
 static void end_if_complete(void *userdata)
 {
-    Run *run = userdata;
+    VmRun *run = userdata;
     bool complete = run->died || run->gone;
 
     for (size_t i = 0; i < run->n_outputs; i++) {
@@ -68,7 +73,7 @@ static void end_if_complete(void *userdata)
         (void)sd_event_exit(run->event, 0); /* cannot fail on a live loop, here and above */
 }
 
-static void finish_outputs(Run *run)
+static void finish_outputs(VmRun *run)
 {
     for (size_t i = 0; i < run->n_outputs; i++)
         output_copy_finish(run->outputs[i]);
@@ -85,7 +90,7 @@ static int on_grace_over(sd_event_source *source, uint64_t usec, void *userdata)
 
 static void on_signal(void *userdata, DBusMessage *signal)
 {
-    Run *run = userdata;
+    VmRun *run = userdata;
 
     if (!dbus_message_is_signal(signal, BUS_VM_INTERFACE, "Died") ||
         !dbus_message_has_path(signal, run->path) || run->died)
@@ -100,7 +105,7 @@ static void on_signal(void *userdata, DBusMessage *signal)
 
 static void on_gone(void *userdata)
 {
-    Run *run = userdata;
+    VmRun *run = userdata;
 
     run->gone = true;
     finish_outputs(run);
@@ -110,7 +115,7 @@ static int on_interrupt(sd_event_source *source,
                         const struct signalfd_siginfo *info,
                         void *userdata)
 {
-    Run *run = userdata;
+    VmRun *run = userdata;
 
     (void)source;
     (void)info;
@@ -130,7 +135,7 @@ static const ClientHandlers client_handlers = { .on_signal = on_signal, .on_gone
 
 /* --- setting up --- */
 
-static int add_output(Run *run, const char *key, int destination_fd, OutputCopyMode mode)
+static int add_output(VmRun *run, const char *key, int destination_fd, OutputCopyMode mode)
 {
     int ends[2];
 
@@ -148,7 +153,7 @@ static int add_output(Run *run, const char *key, int destination_fd, OutputCopyM
     return 0;
 }
 
-static int add_outputs(Run *run, bool console)
+static int add_outputs(VmRun *run, bool console)
 {
     int r = add_output(run, PAYLOAD_OUT, STDOUT_FILENO, OUTPUT_COPY_RAW);
 
@@ -159,7 +164,7 @@ static int add_outputs(Run *run, bool console)
 }
 
 /* The loop and all that it watches, before there is a VM, so that nothing is missed. */
-static int set_up_loop(Run *run, bool console, Error *error)
+static int set_up_loop(VmRun *run, bool console, Error *error)
 {
     int r = sd_event_new(&run->event);
 
@@ -175,7 +180,7 @@ static int set_up_loop(Run *run, bool console, Error *error)
     return client_watch(run->client, "interface='" BUS_VM_INTERFACE "',member='Died'", error);
 }
 
-static int create_vm(Run *run, const char *lifetime, Error *error)
+static int create_vm(VmRun *run, const char *lifetime, Error *error)
 {
     const VmRunOptions *options = run->options;
     size_t n_files = 0;
@@ -196,7 +201,7 @@ static int create_vm(Run *run, const char *lifetime, Error *error)
 
 /* Once the service has the descriptors: the outputs end when the guest's side does, and the images
  * are the VM's alone. */
-static void close_files(Run *run)
+static void close_files(VmRun *run)
 {
     for (size_t i = 0; i < run->n_outputs; i++)
         run->writing_ends[i] = fd_close(run->writing_ends[i]);
@@ -206,7 +211,7 @@ static void close_files(Run *run)
         run->options->files[i].fd = fd_close(run->options->files[i].fd);
 }
 
-static int start_vm(Run *run, Error *error)
+static int start_vm(VmRun *run, Error *error)
 {
     bool detach = run->options->detach;
 
@@ -229,11 +234,27 @@ static int start_vm(Run *run, Error *error)
     return 0;
 }
 
-/* Waits for the end. Returns the exit status, or a negative errno with @error set. */
-static int wait_for_end(Run *run, Error *error)
+int vm_run_start(
+    Client *client, ConfigFiles *config, const VmRunOptions *options, VmRun **ret_run, Error *error)
+{
+    _cleanup_(vm_run_freep) VmRun *run = calloc(1, sizeof(*run));
+    if (!run)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+
+    *run = (VmRun){ .client = client, .config = config, .options = options };
+    int r = start_vm(run, error);
+    if (r < 0)
+        return r;
+    *ret_run = TAKE_PTR(run);
+    return 0;
+}
+
+int vm_run_wait(VmRun *run, Error *error)
 {
     _cleanup_(json_object_putp) struct json_object *record = NULL;
 
+    if (run->options->detach)
+        return 0;
     int r = sd_event_loop(run->event);
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot wait for VM %s", run->name);
@@ -253,14 +274,6 @@ static int wait_for_end(Run *run, Error *error)
         return r;
     death_report_print(run->name, record);
     return exit_status_from_death_record(record);
-}
-
-int vm_run(Client *client, ConfigFiles *config, const VmRunOptions *options, Error *error)
-{
-    _cleanup_(run_deinit) Run run = { .client = client, .config = config, .options = options };
-
-    int r = start_vm(&run, error);
-    return r < 0 || options->detach ? r : wait_for_end(&run, error);
 }
 
 int vm_run_report(const VmRunOptions *options, const Error *error)

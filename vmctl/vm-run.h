@@ -17,9 +17,23 @@ typedef struct VmRunOptions {
     size_t n_files;
 } VmRunOptions;
 
-/* Runs the VM of @config, whose files are open, and closes them once the service has them. @client
- * was not attached to a loop. Returns the exit status, or a negative errno with @error set. */
-int vm_run(Client *client, ConfigFiles *config, const VmRunOptions *options, Error *error);
+typedef struct VmRun VmRun;
 
-/* Prints why it could not be run. Returns the exit status for that. */
+/* Makes and starts the VM of @config, whose files are open, and closes them once the service has
+ * them; nothing of the VM is left when that fails. @client was not attached to a loop. All that is
+ * handed over is lent until vm_run_free(). */
+int vm_run_start(Client *client,
+                 ConfigFiles *config,
+                 const VmRunOptions *options,
+                 VmRun **ret_run,
+                 Error *error);
+
+/* Copies the VM's output and waits for its end, unless it is detached. Returns the exit status, or
+ * a negative errno with @error set. */
+int vm_run_wait(VmRun *run, Error *error);
+
+VmRun *vm_run_free(VmRun *run);
+DEFINE_CLEANUP(VmRun, vm_run_free);
+
+/* Prints why it could not be run to its end. Returns the exit status for that. */
 int vm_run_report(const VmRunOptions *options, const Error *error);
