@@ -10,50 +10,9 @@
 #include <unistd.h>
 
 #include "common/fd.h"
-#include "common/json-keys.h"
 #include "common/text.h"
 #include "vmctl/bus-value.h"
-
-#define CONFIG_DEPTH_MAX 8
-#define CONFIG_KEYS_MAX  2048
-
-DEFINE_CLEANUP(json_tokener, json_tokener_free);
-
-static int parse_json(const char *text, struct json_object **ret_object, Error *error)
-{
-    size_t size = strlen(text);
-
-    if (size > CONFIG_SIZE_MAX)
-        return error_set(error, ERROR_INVALID_CONFIG, "the configuration has more than %d bytes",
-                         CONFIG_SIZE_MAX);
-    if (!text_is_utf8(text, size))
-        return error_set(error, ERROR_INVALID_CONFIG, "the configuration is no UTF-8");
-    _cleanup_(json_tokener_freep) struct json_tokener *tokener =
-        json_tokener_new_ex(CONFIG_DEPTH_MAX);
-    if (!tokener)
-        return error_set(error, ERROR_NO_MEMORY, "out of memory");
-
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-    /* With the final NUL, so that an unfinished value and text behind a value are errors. */
-    _cleanup_(json_object_putp) struct json_object *object =
-        json_tokener_parse_ex(tokener, text, (int)size + 1);
-    enum json_tokener_error result = json_tokener_get_error(tokener);
-    if (result != json_tokener_success || json_tokener_get_parse_end(tokener) < size)
-        return error_set(error, ERROR_INVALID_CONFIG,
-                         "the configuration is no JSON: %s at byte %zu",
-                         result == json_tokener_success ? "text behind the value"
-                                                        : json_tokener_error_desc(result),
-                         json_tokener_get_parse_end(tokener));
-    if (!json_object_is_type(object, json_type_object))
-        return error_set(error, ERROR_INVALID_CONFIG, "the configuration is no JSON object");
-
-    /* Of two equal keys the service might otherwise judge another than the one opened here. */
-    int r = json_keys_check(text, size, CONFIG_KEYS_MAX, ERROR_INVALID_CONFIG, error);
-    if (r < 0)
-        return r;
-    *ret_object = TAKE_PTR(object);
-    return 0;
-}
+#include "vmctl/config-json.h"
 
 /* Notes the file at @key of @object, if there is a string: the service names what is wrong. */
 static int take_path(
@@ -183,7 +142,7 @@ int config_files_parse(const char *text, const char *name, ConfigFiles **ret_con
 {
     _cleanup_(json_object_putp) struct json_object *object = NULL;
 
-    int r = parse_json(text, &object, error);
+    int r = config_json_parse(text, &object, error);
     if (r < 0)
         return r;
     if (name) {
@@ -219,14 +178,14 @@ static int read_text(const char *path, char **ret_text, Error *error)
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return error_set_errno(error, ERROR_FAILED, errno, "cannot open '%s'", path);
-    _cleanup_free_ char *text = malloc(CONFIG_SIZE_MAX + 2);
+    _cleanup_free_ char *text = malloc(CONFIG_JSON_SIZE_MAX + 2);
     if (!text)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
 
     size_t size = 0;
     ssize_t n;
     do { /* one byte above the maximum, which shows a file that is too large */
-        n = read(fd, text + size, CONFIG_SIZE_MAX + 1 - size);
+        n = read(fd, text + size, CONFIG_JSON_SIZE_MAX + 1 - size);
         if (n < 0)
             return error_set_errno(error, ERROR_FAILED, errno, "cannot read '%s'", path);
         size += (size_t)n;

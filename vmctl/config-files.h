@@ -9,8 +9,6 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 
-#define CONFIG_SIZE_MAX 65536 /* what the service takes */
-
 typedef struct ConfigFile {
     char *path; /* as the configuration has it: its key on the bus */
     bool writable;

@@ -2,6 +2,7 @@
 #include "vmctl/death-report.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,18 +56,39 @@ static void print_death(const char *name, struct json_object *record)
         print_tail("the console's last lines:", tail, TAIL_LINES);
 }
 
-static void print_crash_report(struct json_object *record)
+/* Whether the guest found another instance than the one that it was to run. */
+static bool is_of_instance(const char *reason)
+{
+    return strcmp(reason, "payload-has-changed") == 0 ||
+           strcmp(reason, "firmware-instance-image-changed") == 0;
+}
+
+/* What its user can do about the instance. */
+static void print_remedy(const char *instance, struct json_object *record)
+{
+    const char *reason;
+
+    if (bus_value_get_string(record, "reason", &reason) && is_of_instance(reason))
+        output_diagnostic("the instance in '%s' is not for this: name another one (--name, "
+                          "--work-dir), or remove it, and its secrets with it",
+                          instance);
+}
+
+static void print_crash_report(const char *instance, struct json_object *record)
 {
     const char *report;
     int64_t number;
 
     if (bus_value_get_string(record, "crash-report", &report))
         print_tail("the payload's crash report:", report, ALL_LINES);
+    else if (instance && bus_value_get_number(record, "payload-signal", &number))
+        output_diagnostic("a crash report comes from a debuggable guest: --debug=full, in an "
+                          "instance of its own");
     if (bus_value_get_number(record, "crash-report-dropped", &number))
         output_diagnostic("%" PRId64 " bytes of the payload's crash report were too many", number);
 }
 
-void death_report_print(const char *name, struct json_object *record)
+void death_report_print(const char *name, const char *instance, struct json_object *record)
 {
     int64_t number;
 
@@ -75,7 +97,9 @@ void death_report_print(const char *name, struct json_object *record)
                           number, number < 65 ? strsignal((int)number) : "unknown");
     else if (!bus_value_get_number(record, "payload-exit-code", &number))
         print_death(name, record);
-    print_crash_report(record);
+    if (instance)
+        print_remedy(instance, record);
+    print_crash_report(instance, record);
     if (bus_value_get_number(record, "payload-out-dropped", &number) && number > 0)
         output_diagnostic("%" PRId64 " bytes of the payload's output were lost: they came faster "
                           "than standard output took them",

@@ -5,5 +5,5 @@
 #include <json-c/json.h>
 
 /* Prints on stderr what the death record of the VM @name says, unless its payload ended by itself
- * and nothing is left to say. */
-void death_report_print(const char *name, struct json_object *record);
+ * and nothing is left to say. @instance: of an app, where its instance is, or NULL. */
+void death_report_print(const char *name, const char *instance, struct json_object *record);

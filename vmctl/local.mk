@@ -1,9 +1,12 @@
 # The command line client. Its modules are a library, so that the unit tests can have them.
 noinst_LIBRARIES += libvmctl.a
 libvmctl_a_SOURCES = \
+	%D%/app-archive.c %D%/app-archive.h \
+	%D%/app-instance.c %D%/app-instance.h \
 	%D%/bus-value.c %D%/bus-value.h \
 	%D%/client.c %D%/client.h \
 	%D%/config-files.c %D%/config-files.h \
+	%D%/config-json.c %D%/config-json.h \
 	%D%/death-report.c %D%/death-report.h \
 	%D%/end-vms.c %D%/end-vms.h \
 	%D%/exit-status.c %D%/exit-status.h \
@@ -12,13 +15,16 @@ libvmctl_a_SOURCES = \
 	%D%/options.c %D%/options.h \
 	%D%/output.c %D%/output.h \
 	%D%/output-copy.c %D%/output-copy.h \
+	%D%/run-streams.c %D%/run-streams.h \
 	%D%/table.c %D%/table.h \
 	%D%/vm-create.c %D%/vm-create.h \
 	%D%/vm-properties.c %D%/vm-properties.h \
 	%D%/vm-run.c %D%/vm-run.h \
-	%D%/vm-selection.c %D%/vm-selection.h
+	%D%/vm-selection.c %D%/vm-selection.h \
+	%D%/work-directory.c %D%/work-directory.h
 
-vmctl_libs = libvmctl.a libbus.a libcommon.a $(SYSTEMD_LIBS) $(DBUS_LIBS) $(JSON_LIBS)
+vmctl_libs = libvmctl.a libcomposite-disk.a libbus.a libcommon.a $(SYSTEMD_LIBS) $(DBUS_LIBS) \
+	$(JSON_LIBS) $(CRYPTO_LIBS) $(ZLIB_LIBS)
 
 bin_PROGRAMS += programs/vmctl
 programs_vmctl_SOURCES = \
@@ -29,7 +35,9 @@ programs_vmctl_SOURCES = \
 	%D%/verb-kill.c \
 	%D%/verb-list.c \
 	%D%/verb-run.c \
+	%D%/verb-run-app.c \
 	%D%/verb-show.c \
+	%D%/verb-status.c \
 	%D%/verb-stop.c \
 	%D%/verbs.h
-programs_vmctl_LDADD = libcomposite-disk.a $(vmctl_libs) $(CRYPTO_LIBS) $(ZLIB_LIBS)
+programs_vmctl_LDADD = $(vmctl_libs)

@@ -8,6 +8,8 @@
 #include "vmctl/output.h"
 #include "vmctl/verbs.h"
 
+#define RUN_OPTIONS "console console-in detach log name"
+
 #define A_VM "the name or id of a VM"
 
 /* clang-format off */
@@ -18,14 +20,21 @@ static const Verb verbs[] = {
       "all json property value", verb_show },
     { "run", 1, 1, "a configuration file", "CONFIG.json",
       "make and start a VM, copy its payload's output, exit as it exits",
-      "console detach name", verb_run },
+      RUN_OPTIONS, verb_run },
+    { "run-app", 1, 3, "an archive (APK)", "APK [IDSIG INSTANCE]",
+      "the same with a program of a signed archive, and an instance of it that has secrets and "
+      "storage of its own, over all runs",
+      RUN_OPTIONS " config-path cpu-topology debug extra-apk extra-idsig instance-id-file mem os "
+                  "payload-binary-name payload_path protected storage storage-size work-dir",
+      verb_run_app },
+    { "status", 1, 1, A_VM, "VM", "show a VM, and why it died", "json", verb_status },
     { "stop", 1, SIZE_MAX, A_VM, "VM...", "ask VMs to end", NULL, verb_stop },
     { "kill", 1, SIZE_MAX, A_VM, "VM...", "end VMs at once", NULL, verb_kill },
     { "events", 0, 0, NULL, NULL, "print what happens to VMs, until interrupted",
       "json", verb_events },
     { "info", 0, 0, NULL, NULL, "show what this host can do", "json", verb_info },
     { "create-payload", 1, 1, "a folder", "FOLDER -o APK",
-      "make a signed archive of a folder, for a guest to run",
+      "make a signed archive of a folder, for run-app",
       "cert force key output package version-code", verb_create_payload },
     { .name = NULL },
 };

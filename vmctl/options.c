@@ -19,9 +19,10 @@
 #define WORDS_SIZE      256
 
 typedef enum OptionKind {
-    OPTION_FLAG, /* a bool of Options */
-    OPTION_TEXT, /* a const char * */
-    OPTION_LIST, /* an OptionList */
+    OPTION_FLAG,     /* a bool of Options */
+    OPTION_TEXT,     /* a const char * */
+    OPTION_OPTIONAL, /* the same, which without a value is OPTION_STANDARD_ERROR; no letter */
+    OPTION_LIST,     /* an OptionList */
 } OptionKind;
 
 struct OptionSpec {
@@ -43,6 +44,8 @@ static const char *const state_words[] = { "not-started", "starting", "started",
                                            "ready",       "finished", "suspended",
                                            "stopping",    "dead",     NULL };
 static const char *const mode_words[] = { "guest", "acpi", "kill", NULL };
+static const char *const debug_words[] = { "none", "full", NULL };
+static const char *const topology_words[] = { "one_cpu", "match_host", NULL };
 static const char *const until_words[] = { "started", "ready", "finished", "dead", NULL };
 
 /* AVF's short words and the service's own. */
@@ -58,19 +61,36 @@ static const OptionSpec specs[] = {
       "\"system\" (default), \"session\" or a bus address" },
     { "cert", 'c', OPTION_TEXT, false, PLACE(certificate), "PEM", NULL,
       "the key's certificate, from another file" },
-    { "console", 0, OPTION_FLAG, false, PLACE(console), NULL, NULL,
-      "copy the guest's console to standard error" },
+    { "config-path", 0, OPTION_TEXT, false, PLACE(config_path), "PATH", NULL,
+      "a configuration in the archive, which says what to run" },
+    { "console", 0, OPTION_OPTIONAL, false, PLACE(console), "FILE", NULL,
+      "copy the guest's console to standard error, or write it to a file" },
+    { "console-in", 0, OPTION_TEXT, false, PLACE(console_in), "FILE", NULL,
+      "type what comes from a pipe or terminal" },
+    { "cpu-topology", 0, OPTION_TEXT, false, PLACE(cpu_topology), "TOPOLOGY", topology_words,
+      "processors of the guest (default: one_cpu)" },
+    { "debug", 0, OPTION_TEXT, false, PLACE(debug), "LEVEL", debug_words,
+      "how much may be looked into (default: none)" },
     { "detach", 'd', OPTION_FLAG, false, PLACE(detach), NULL, NULL,
       "print the VM's id and leave it running" },
+    { "extra-apk", 0, OPTION_LIST, false, PLACE(extra_apks), "APK", NULL,
+      "one more archive for the guest; may be given more than once" },
+    { "extra-idsig", 0, OPTION_LIST, false, PLACE(extra_idsigs), "IDSIG", NULL,
+      "its idsig; one for each extra archive" },
     { "for", 0, OPTION_TEXT, false, PLACE(until), NULL, until_words,
       "what to wait for (default: dead)" },
     { "force", 'f', OPTION_FLAG, false, PLACE(force), NULL, NULL, "replace what is there" },
     { "help", 'h', OPTION_FLAG, true, PLACE(help), NULL, NULL, "show this help" },
     { "host", 'H', OPTION_TEXT, true, PLACE(host), "[USER@]HOST", NULL,
       "run vmctl there, by ssh" },
+    { "instance-id-file", 0, OPTION_TEXT, false, PLACE(instance_id_file), "FILE", NULL,
+      "id of the instance (default: INSTANCE.id)" },
     { "json", 0, OPTION_TEXT, false, PLACE(json_format), NULL, json_words, "print JSON" },
     { "key", 'k', OPTION_TEXT, false, PLACE(key), "PEM", NULL,
       "the key to sign with; made where there is none" },
+    { "log", 0, OPTION_TEXT, false, PLACE(log), "FILE", NULL,
+      "write what the guest's manager logs to a file" },
+    { "mem", 'm', OPTION_TEXT, false, PLACE(memory), "MIB", NULL, "the guest's memory" },
     { "mode", 0, OPTION_TEXT, false, PLACE(mode), NULL, mode_words,
       "the step to begin with" },
     { "name", 0, OPTION_TEXT, false, PLACE(name), "NAME", NULL,
@@ -80,16 +100,28 @@ static const OptionSpec specs[] = {
       "leave a VM alone that does not end by itself" },
     { "no-legend", 0, OPTION_FLAG, false, PLACE(no_legend), NULL, NULL,
       "no headings and no count" },
+    { "os", 0, OPTION_TEXT, false, PLACE(os), "NAME", NULL,
+      "the guest's system (default: microguest)" },
     { "output", 'o', OPTION_TEXT, false, PLACE(output), "FILE", NULL, "where to write" },
     { "owner", 0, OPTION_TEXT, false, PLACE(owner), "USER", NULL,
       "only VMs of this user, by name or uid" },
     { "package", 0, OPTION_TEXT, false, PLACE(package), "NAME", NULL,
       "whose it is (default: \"payload.\" and FOLDER)" },
+    { "payload-binary-name", 0, OPTION_TEXT, false, PLACE(binary), "NAME", NULL,
+      "which program of the archive, if it has several" },
+    { "payload_path", 0, OPTION_TEXT, false, PLACE(binary), "NAME", NULL,
+      "AVF's other name of --payload-binary-name" },
     { "property", 'p', OPTION_LIST, false, PLACE(properties), "NAME", NULL,
       "only this property; may be given more than once" },
+    { "protected", 0, OPTION_FLAG, false, PLACE(protected), NULL, NULL,
+      "hide the guest's memory from the host" },
     { "quiet", 'q', OPTION_FLAG, false, PLACE(quiet), NULL, NULL,
       "print errors and what was asked for, nothing else" },
     { "state", 0, OPTION_TEXT, false, PLACE(state), NULL, state_words, "only VMs in this state" },
+    { "storage", 0, OPTION_TEXT, false, PLACE(storage), "FILE", NULL,
+      "encrypted storage, made if it is not there" },
+    { "storage-size", 0, OPTION_TEXT, false, PLACE(storage_size), "SIZE", NULL,
+      "how large to make it (default: 10M)" },
     { "system", 0, OPTION_FLAG, true, PLACE(system), NULL, NULL, "as --bus=system" },
     { "timeout", 0, OPTION_TEXT, false, PLACE(timeout), "TIME", NULL,
       "how long to wait, as 90, 500ms, 2min" },
@@ -102,6 +134,8 @@ static const OptionSpec specs[] = {
     { "version", 0, OPTION_FLAG, true, PLACE(version), NULL, NULL, "show the version" },
     { "version-code", 0, OPTION_TEXT, false, PLACE(version_code), "N", NULL,
       "its version (default: 1)" },
+    { "work-dir", 0, OPTION_TEXT, false, PLACE(work_dir), "DIR", NULL,
+      "where the instance is kept (default: NAME in ~/.local/state/vmctl)" },
 };
 /* clang-format on */
 
@@ -259,6 +293,9 @@ static int store(const OptionSpec *spec, const char *value, Options *options, Er
     case OPTION_TEXT:
         *(const char **)place = value;
         return spec->words ? check_word(spec, value, error) : 0;
+    case OPTION_OPTIONAL:
+        *(const char **)place = value ? value : OPTION_STANDARD_ERROR;
+        return 0;
     case OPTION_LIST:
         if (list->n_values == OPTION_VALUES_MAX)
             return error_set(error, ERROR_INVALID_ARGUMENT,
@@ -289,6 +326,11 @@ static int apply_given(Options *options, Error *error)
     return r;
 }
 
+bool options_wants_console(const Options *options)
+{
+    return options->console && strcmp(options->console, OPTION_STANDARD_ERROR) == 0;
+}
+
 static int check_arguments(const Options *options, Error *error)
 {
     const Verb *verb = options->verb;
@@ -299,9 +341,10 @@ static int check_arguments(const Options *options, Error *error)
     if (options->n_arguments > verb->n_max)
         return error_set(error, ERROR_INVALID_ARGUMENT, "'%s' has an argument too many: '%s'",
                          verb->name, options->arguments[verb->n_max]);
-    if (options->console && options->detach)
+    if (options->detach && options_wants_console(options))
         return error_set(error, ERROR_INVALID_ARGUMENT,
-                         "'--console' does not go with '--detach', which does not wait for output");
+                         "'--console' does not go with '--detach', which does not wait for output: "
+                         "use '--console=FILE'");
     if (options->user && options->system)
         return error_set(error, ERROR_INVALID_ARGUMENT, "'--user' does not go with '--system'");
     return 0;
@@ -315,10 +358,14 @@ static void describe(struct option long_options[static N_SPECS + 1],
 
     *end++ = ':';
     for (size_t i = 0; i < N_SPECS; i++) {
+        static const int has_arg[] = { [OPTION_FLAG] = no_argument,
+                                       [OPTION_TEXT] = required_argument,
+                                       [OPTION_OPTIONAL] = optional_argument,
+                                       [OPTION_LIST] = required_argument };
         bool has_value = specs[i].kind != OPTION_FLAG;
 
         long_options[i] = (struct option){ .name = specs[i].name,
-                                           .has_arg = has_value ? required_argument : no_argument,
+                                           .has_arg = has_arg[specs[i].kind],
                                            .val = LONG_VALUE_BASE + (int)i };
         *end = '\0';
         const char *same = specs[i].letter == 0 ? NULL : strchr(letters, specs[i].letter);

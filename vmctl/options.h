@@ -9,6 +9,8 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 
+#define OPTION_STANDARD_ERROR "-" /* in place of a file's name */
+
 #define OPTION_VALUES_MAX 64 /* of an option that may be given more than once */
 
 typedef enum JsonFormat {
@@ -48,10 +50,15 @@ struct Options {
     const char *host;
     JsonFormat json;
     const char *json_format; /* the same, as it was given */
-    bool all, detach, console, force;
+    bool all, detach, force, protected;
     const char *name; /* NULL: as the configuration says */
     const char *output, *key, *certificate, *package, *version_code;
     bool no_block, no_kill, no_legend, quiet, value;
+    const char *console; /* a file, or OPTION_STANDARD_ERROR */
+    const char *console_in, *log;
+    const char *work_dir, *instance_id_file, *config_path, *binary, *storage, *storage_size;
+    const char *os, *debug, *memory, *cpu_topology;
+    OptionList extra_apks, extra_idsigs;
     const char *mode, *owner, *state, *timeout, *type, *until;
     OptionList properties;
     bool user, system;
@@ -72,6 +79,9 @@ void options_deinit(Options *options);
 
 /* Prints what there is to say about @verb and its options, or, if it is NULL, about all verbs. */
 void options_print_help(const Verb *verbs, const Verb *verb);
+
+/* Whether the guest's console is to be copied to standard error. */
+bool options_wants_console(const Options *options);
 
 /* The long name of a given option. */
 const char *option_get_name(const GivenOption *given);

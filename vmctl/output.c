@@ -6,12 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/text.h"
 
 #define ESCAPED_SIZE_MAX 4 /* \xNN */
+#define USEC_PER_SEC     INT64_C(1000000)
 
 /* Also for C1 controls, U+0080 to U+009F, which drive terminals as C0 ones do. */
 static bool is_harmless(const char *text)
@@ -43,6 +45,18 @@ char *output_dup_line(const char *text)
     for (char *newline = line; newline && (newline = strchr(newline, '\n'));)
         *newline = ' ';
     return line;
+}
+
+void output_format_time(int64_t time_usec, char text[static OUTPUT_TIME_SIZE])
+{
+    time_t seconds = (time_t)(time_usec / USEC_PER_SEC);
+    struct tm broken_down;
+    size_t length = 0;
+
+    if (localtime_r(&seconds, &broken_down))
+        length = strftime(text, OUTPUT_TIME_SIZE, "%F %T", &broken_down);
+    (void)snprintf(text + length, OUTPUT_TIME_SIZE - length, ".%06d",
+                   (int)(time_usec % USEC_PER_SEC));
 }
 
 void output_diagnostic(const char *format, ...)

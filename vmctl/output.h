@@ -5,6 +5,7 @@
 
 #include <json-c/json.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/error.h"
 #include "vmctl/options.h"
@@ -16,6 +17,11 @@ char *output_dup_escaped(const char *text);
 
 /* The same with newlines as spaces. */
 char *output_dup_line(const char *text);
+
+#define OUTPUT_TIME_SIZE 32
+
+/* A time of CLOCK_REALTIME as people read it, here. */
+void output_format_time(int64_t time_usec, char text[static OUTPUT_TIME_SIZE]);
 
 /* Prints "vmctl: ..." as one line on stderr. */
 void output_diagnostic(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -62,14 +62,11 @@ static void print_line(int64_t now_usec, const char *vm, struct json_object *obj
 {
     static const char *const shown_elsewhere[] = { "time", "id", "name", "event", "number" };
     const char *event = "";
-    time_t seconds = (time_t)(now_usec / USEC_PER_SEC);
-    struct tm broken_down;
-    char text[sizeof("2026-01-01 00:00:00")] = "";
+    char text[OUTPUT_TIME_SIZE];
 
-    if (localtime_r(&seconds, &broken_down))
-        (void)strftime(text, sizeof(text), "%F %T", &broken_down);
+    output_format_time(now_usec, text);
     (void)bus_value_get_string(object, "event", &event);
-    printf("%s.%06d %s %s", text, (int)(now_usec % USEC_PER_SEC), vm, event);
+    printf("%s %s %s", text, vm, event);
     json_object_object_foreach(object, key, value)
     {
         bool shown = false;

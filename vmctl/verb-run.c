@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "vmctl/run-streams.h"
 #include "vmctl/verbs.h"
 #include "vmctl/vm-run.h"
 
 int verb_run(const Options *options)
 {
-    const VmRunOptions run_options = { .detach = options->detach, .console = options->console };
+    _cleanup_(named_fds_deinit) NamedFds files = { 0 };
+    const VmRunOptions run_options = { .detach = options->detach,
+                                       .console = options_wants_console(options),
+                                       .files = &files };
+    _cleanup_(run_streams_deinit) RunStreams streams = { 0 };
     _cleanup_(config_files_freep) ConfigFiles *config = NULL;
     _cleanup_(client_freep) Client *client = NULL;
     _cleanup_(vm_run_freep) VmRun *run = NULL;
@@ -14,8 +19,12 @@ int verb_run(const Options *options)
     if (r >= 0)
         r = client_new(options->bus, &client, &error);
     if (r >= 0)
-        r = vm_run_start(client, config, &run_options, &run, &error);
+        r = run_streams_open(&streams, options, &files, &error);
     if (r >= 0)
-        r = vm_run_wait(run, &error);
+        r = vm_run_start(client, config, &run_options, &run, &error);
+    if (r < 0)
+        return vm_run_report(&run_options, &error);
+    run_streams_keep(&streams);
+    r = vm_run_wait(run, &error);
     return r < 0 ? vm_run_report(&run_options, &error) : r;
 }

@@ -6,8 +6,35 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/fd.h"
 #include "dbus/interfaces.h"
 #include "vmctl/bus-value.h"
+
+int named_fds_add(NamedFds *fds, const char *key, int fd, Error *error)
+{
+    NamedFd *items = reallocarray(fds->items, fds->n_items + 1, sizeof(NamedFd));
+
+    if (!items) {
+        (void)fd_close(fd);
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    }
+    fds->items = items;
+    items[fds->n_items++] = (NamedFd){ .key = key, .fd = fd };
+    return 0;
+}
+
+void named_fds_close(NamedFds *fds)
+{
+    for (size_t i = 0; i < fds->n_items; i++)
+        fds->items[i].fd = fd_close(fds->items[i].fd);
+}
+
+void named_fds_deinit(NamedFds *fds)
+{
+    named_fds_close(fds);
+    free(fds->items);
+    *fds = (NamedFds){ 0 };
+}
 
 static bool append_files(DBusMessageIter *arguments, const NamedFd *files, size_t n_files)
 {

@@ -15,6 +15,18 @@ typedef struct NamedFd {
     int fd;
 } NamedFd;
 
+typedef struct NamedFds {
+    NamedFd *items;
+    size_t n_items;
+} NamedFds;
+
+/* Takes @fd, also when that fails. @key is lent. */
+int named_fds_add(NamedFds *fds, const char *key, int fd, Error *error);
+
+/* Closes the descriptors; the keys stay. */
+void named_fds_close(NamedFds *fds);
+void named_fds_deinit(NamedFds *fds);
+
 /* Makes a VM of @lifetime, "client" or "detached", and brings it @files, which stay the caller's.
  * When some are refused, nothing of the VM is left. The caller frees *@ret_path. */
 int vm_create(Client *client,

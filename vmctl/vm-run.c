@@ -182,17 +182,17 @@ static int set_up_loop(VmRun *run, bool console, Error *error)
 
 static int create_vm(VmRun *run, const char *lifetime, Error *error)
 {
-    const VmRunOptions *options = run->options;
+    const NamedFds *more = run->options->files;
     size_t n_files = 0;
     _cleanup_free_ NamedFd *files =
-        calloc(N_OUTPUTS + options->n_files + run->config->n_files, sizeof(NamedFd));
+        calloc(N_OUTPUTS + more->n_items + run->config->n_files, sizeof(NamedFd));
     if (!files)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
 
     for (size_t i = 0; i < run->n_outputs; i++)
         files[n_files++] = (NamedFd){ .key = run->output_keys[i], .fd = run->writing_ends[i] };
-    for (size_t i = 0; i < options->n_files; i++)
-        files[n_files++] = options->files[i];
+    for (size_t i = 0; i < more->n_items; i++)
+        files[n_files++] = more->items[i];
     for (size_t i = 0; i < run->config->n_files; i++)
         files[n_files++] =
             (NamedFd){ .key = run->config->files[i].path, .fd = run->config->files[i].fd };
@@ -207,8 +207,7 @@ static void close_files(VmRun *run)
         run->writing_ends[i] = fd_close(run->writing_ends[i]);
     for (size_t i = 0; i < run->config->n_files; i++)
         run->config->files[i].fd = fd_close(run->config->files[i].fd);
-    for (size_t i = 0; i < run->options->n_files; i++)
-        run->options->files[i].fd = fd_close(run->options->files[i].fd);
+    named_fds_close(run->options->files);
 }
 
 static int start_vm(VmRun *run, Error *error)
@@ -272,7 +271,7 @@ int vm_run_wait(VmRun *run, Error *error)
     r = client_call_vm(run->client, run->path, "GetDeathRecord", "a{sv}", &record, error);
     if (r < 0)
         return r;
-    death_report_print(run->name, record);
+    death_report_print(run->name, run->options->instance, record);
     return exit_status_from_death_record(record);
 }
 

@@ -11,10 +11,10 @@
 #include "vmctl/vm-create.h"
 
 typedef struct VmRunOptions {
-    bool detach;    /* prints the VM's id and leaves it running */
-    bool console;   /* copies the guest's console to standard error */
-    NamedFd *files; /* beside those of the configuration; closed once the service has them */
-    size_t n_files;
+    bool detach;          /* prints the VM's id and leaves it running */
+    bool console;         /* copies the guest's console to standard error */
+    NamedFds *files;      /* beside those of the configuration; closed once the service has them */
+    const char *instance; /* of an app: where its files are, for people; NULL: it is none */
 } VmRunOptions;
 
 typedef struct VmRun VmRun;

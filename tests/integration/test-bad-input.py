@@ -97,7 +97,6 @@ def test_what_this_host_has_not_is_refused_by_name(host):
     good, files = host.config()
     for bad, *words in (
             (dict(good, protected=True), '/protected'),
-            ({'payload': {'apk': 'x'}}, '/payload'),
             (dict(good, vsock='kernel'), '/vsock'),
             (dict(good, platform_version='~2.0'), '/platform_version', '~2.0'),
             (dict(good, disks=[{'writable': True,

@@ -132,16 +132,21 @@ EXTRA_tests_unit_test_sealed_counter_DEPENDENCIES = programs/payload-launcher \
 
 # The command line client.
 vmctl_unit_tests = \
+	%D%/test-app-archive \
 	%D%/test-config-files \
 	%D%/test-exit-status \
 	%D%/test-options \
-	%D%/test-output-copy
+	%D%/test-output-copy \
+	%D%/test-work-directory
 
 vmctl_unit_libs = $(vmctl_libs) $(CMOCKA_LIBS)
+tests_unit_test_app_archive_SOURCES = %D%/test-app-archive.c $(made_zip_sources)
+tests_unit_test_app_archive_LDADD = $(vmctl_unit_libs)
 tests_unit_test_config_files_LDADD = $(vmctl_unit_libs)
 tests_unit_test_exit_status_LDADD = $(vmctl_unit_libs)
 tests_unit_test_options_LDADD = $(vmctl_unit_libs)
 tests_unit_test_output_copy_LDADD = $(vmctl_unit_libs)
+tests_unit_test_work_directory_LDADD = $(vmctl_unit_libs)
 
 # What the daemon and its libraries are made of, with the libraries in LDADD.
 daemon_unit_tests = \

@@ -9,6 +9,7 @@
 
 #include "common/fd.h"
 #include "tests/helpers/test.h"
+#include "vmctl/config-json.h"
 
 static ConfigFiles *parse(const char *text, const char *name)
 {
@@ -160,14 +161,14 @@ static void repeated_key_and_nul_in_a_path_are_refused(void **state)
 
 static void text_may_have_the_largest_size_and_no_more(void **state)
 {
-    char *text = calloc(1, CONFIG_SIZE_MAX + 2);
+    char *text = calloc(1, CONFIG_JSON_SIZE_MAX + 2);
 
     (void)state;
     assert_non_null(text);
-    memset(text, ' ', CONFIG_SIZE_MAX);
+    memset(text, ' ', CONFIG_JSON_SIZE_MAX);
     memcpy(text, "{}", 2);
     config_files_free(parse(text, NULL));
-    text[CONFIG_SIZE_MAX] = ' ';
+    text[CONFIG_JSON_SIZE_MAX] = ' ';
     assert_refused(text, "more than 65536 bytes");
     free(text);
 }

@@ -22,6 +22,12 @@ static const Verb verbs[] = {
       .argument = "a file",
       .options = "console detach name",
       .run = do_nothing },
+    { .name = "run-app",
+      .n_min = 1,
+      .n_max = 3,
+      .argument = "an archive",
+      .options = "extra-apk extra-idsig payload-binary-name payload_path",
+      .run = do_nothing },
     { .name = "stop", .n_min = 1, .n_max = SIZE_MAX, .argument = "a VM", .run = do_nothing },
     { .name = NULL },
 };
@@ -140,6 +146,73 @@ static void wrong_usage_is_named(void **state)
     }
 }
 
+static void lists_keep_their_order(void **state)
+{
+    char *arguments[ARGUMENTS_MAX] = { WORD("vmctl"), WORD("--extra-apk=a"), WORD("run-app"),
+                                       WORD("app"),   WORD("--extra-apk"),   WORD("b") };
+    Options options = { 0 };
+
+    (void)state;
+    assert_int_equal(parse(arguments, &options, NULL), 0);
+    assert_int_equal(options.n_arguments, 1);
+    assert_int_equal(options.extra_apks.n_values, 2);
+    assert_string_equal(options.extra_apks.values[0], "a");
+    assert_string_equal(options.extra_apks.values[1], "b");
+    assert_int_equal(options.extra_idsigs.n_values, 0);
+    options_deinit(&options);
+}
+
+static void a_list_has_an_end(void **state)
+{
+    char option[] = "--extra-apk=a", program[] = "vmctl", verb[] = "run-app", app[] = "app";
+    char *arguments[OPTION_VALUES_MAX + 5] = { program, verb, app };
+    Options options = { 0 }, too_many = { 0 };
+    Error error = ERROR_INIT;
+
+    (void)state;
+    for (int i = 0; i < OPTION_VALUES_MAX + 1; i++)
+        arguments[3 + i] = option;
+    assert_int_equal(options_parse(3 + OPTION_VALUES_MAX, arguments, verbs, &options, NULL), 0);
+    assert_int_equal(options.extra_apks.n_values, OPTION_VALUES_MAX);
+    options_deinit(&options);
+    assert_int_equal(options_parse(4 + OPTION_VALUES_MAX, arguments, verbs, &too_many, &error),
+                     -EINVAL);
+    assert_non_null(strstr(error_get_message(&error), "'--extra-apk' is given more than 64 times"));
+    error_clear(&error);
+    options_deinit(&too_many);
+}
+
+static void console_is_standard_error_without_a_file(void **state)
+{
+    char *bare[ARGUMENTS_MAX] = { WORD("vmctl"), WORD("run"), WORD("--console"), WORD("a") };
+    char *file[ARGUMENTS_MAX] = { WORD("vmctl"), WORD("run"), WORD("-d"), WORD("--console=f"),
+                                  WORD("a") };
+    Options options = { 0 };
+
+    (void)state;
+    assert_false(options_wants_console(&options));
+    assert_int_equal(parse(bare, &options, NULL), 0);
+    assert_true(options_wants_console(&options));
+    assert_string_equal(options.arguments[0], "a");
+    options_deinit(&options);
+    assert_int_equal(parse(file, &options, NULL), 0);
+    assert_false(options_wants_console(&options));
+    assert_string_equal(options.console, "f");
+    options_deinit(&options);
+}
+
+static void avfs_other_name_is_known(void **state)
+{
+    char *arguments[ARGUMENTS_MAX] = { WORD("vmctl"), WORD("run-app"), WORD("a"),
+                                       WORD("--payload_path"), WORD("lib.so") };
+    Options options = { 0 };
+
+    (void)state;
+    assert_int_equal(parse(arguments, &options, NULL), 0);
+    assert_string_equal(options.binary, "lib.so");
+    options_deinit(&options);
+}
+
 static void help_needs_no_verb(void **state)
 {
     char *arguments[ARGUMENTS_MAX] = { WORD("vmctl"), WORD("-h") };
@@ -189,6 +262,10 @@ int main(void)
         cmocka_unit_test(two_dashes_end_the_options),
         cmocka_unit_test(json_takes_its_formats_only),
         cmocka_unit_test(wrong_usage_is_named),
+        cmocka_unit_test(lists_keep_their_order),
+        cmocka_unit_test(a_list_has_an_end),
+        cmocka_unit_test(console_is_standard_error_without_a_file),
+        cmocka_unit_test(avfs_other_name_is_known),
         cmocka_unit_test(help_needs_no_verb),
         cmocka_unit_test(help_of_a_verb_needs_no_arguments),
         cmocka_unit_test(what_was_given_is_kept_in_its_order),
