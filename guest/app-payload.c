@@ -364,6 +364,11 @@ static int app_prepare(PayloadState **ret_state,
     return 0;
 }
 
+static bool app_is_debuggable(const PayloadState *state)
+{
+    return state->handover.mode == DICE_MODE_DEBUG;
+}
+
 static PayloadService *app_get_service(PayloadState *state)
 {
     return state ? state->service : NULL;
@@ -398,6 +403,7 @@ static void app_finish(PayloadState *state, GuestCall *end)
 const PayloadSource app_payload_source = {
     .set_up = app_set_up,
     .prepare = app_prepare,
+    .is_debuggable = app_is_debuggable,
     .get_service = app_get_service,
     .finish = app_finish,
     .free = app_free,

@@ -17,6 +17,7 @@
 #include "common/error.h"
 #include "common/fd.h"
 #include "guest/crash-reporting.h"
+#include "guest/exec-service.h"
 #include "guest/guest-link.h"
 #include "guest/modules.h"
 #include "guest/output-stream.h"
@@ -57,7 +58,8 @@ typedef struct Manager {
     pid_t payload_pid;
     int payload_wait_status; /* in PAYLOAD_ENDED */
     const PayloadSource *source;
-    PayloadState *payload; /* the source's */
+    PayloadState *payload;     /* the source's */
+    ExecService *exec_service; /* NULL: the guest is not debuggable */
     PayloadPhase payload_phase;
     Deadline kill_deadline; /* in PAYLOAD_STOPPING */
     bool ready_reported;
@@ -71,6 +73,7 @@ static Manager *manager_free(Manager *manager)
 {
     if (!manager)
         return NULL;
+    exec_service_free(manager->exec_service);
     manager->source->free(manager->payload);
     output_stream_deinit(&manager->payload_stream);
     output_stream_deinit(&manager->log_stream);
@@ -220,6 +223,8 @@ static void manager_reap(Manager *manager)
         if (pid == manager->payload_pid) {
             manager->payload_wait_status = status;
             manager->payload_phase = PAYLOAD_ENDED;
+        } else if (manager->exec_service) {
+            exec_service_take_exit(manager->exec_service, pid, status);
         }
     }
 }
@@ -294,10 +299,11 @@ static int manager_iterate(Manager *manager)
         PAYLOAD_STREAM,
         LOG_STREAM,
         SERVICE, /* and those behind it */
-        N_ENTRIES = SERVICE + PAYLOAD_SERVICE_POLL_ENTRIES
+        EXEC = SERVICE + PAYLOAD_SERVICE_POLL_ENTRIES,
+        N_ENTRIES = EXEC + EXEC_SERVICE_POLL_ENTRIES
     };
     PayloadService *service = manager->source->get_service(manager->payload);
-    size_t n_entries = service ? N_ENTRIES : SERVICE;
+    size_t n_entries = manager->exec_service ? N_ENTRIES : service ? EXEC : SERVICE;
     bool has_room = output_stream_has_room(&manager->payload_stream);
     bool is_pending = output_stream_has_pending(&manager->payload_stream);
     bool log_is_pending = output_stream_has_pending(&manager->log_stream);
@@ -314,6 +320,10 @@ static int manager_iterate(Manager *manager)
 
     if (service)
         payload_service_prepare_poll(service, entries + SERVICE);
+    for (size_t i = SERVICE; !service && i < EXEC; i++)
+        entries[i].fd = -EBADF;
+    if (manager->exec_service)
+        exec_service_prepare_poll(manager->exec_service, entries + EXEC);
     int n = poll(entries, n_entries, manager_get_timeout_msec(manager));
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
@@ -332,6 +342,8 @@ static int manager_iterate(Manager *manager)
         manager_read_commands(manager);
     if (service)
         payload_service_dispatch(service, entries + SERVICE);
+    if (manager->exec_service)
+        exec_service_dispatch(manager->exec_service, entries + EXEC);
     if (entries[SIGNALS].revents)
         manager_reap(manager);
     return 0;
@@ -362,6 +374,17 @@ static void manager_finish_output(Manager *manager)
         manager_log(manager, "stream 'payload-out' did not end well: %s", strerror(-r));
 }
 
+/* Before the payload, which could take its port. */
+static void manager_open_exec_service(Manager *manager, const char *directory)
+{
+    Error error = ERROR_INIT;
+
+    if (manager->source->is_debuggable(manager->payload) &&
+        exec_service_open(directory, &manager->exec_service, &error) < 0)
+        manager_log(manager, "no commands: %s", error_get_message(&error));
+    error_clear(&error);
+}
+
 static int manager_start_payload(Manager *manager, GuestErrorCode *ret_code, Error *error)
 {
     PayloadOptions options;
@@ -375,6 +398,7 @@ static int manager_start_payload(Manager *manager, GuestErrorCode *ret_code, Err
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot open the ready socket");
 
+    manager_open_exec_service(manager, options.directory);
     options.ready_socket = READY_SOCKET_PATH;
     manager_log(manager, "starting the payload %s%s", options.path,
                 options.privileged ? " with all privileges (debug)" : "");

@@ -7,7 +7,9 @@
  *
  * The debug switch, of raw payloads: with GUEST_MANAGER_DEBUG_SWITCH on the kernel command line the
  * payload runs as root and keeps every capability, so that tests can make the kernel panic or
- * reboot. The command line is the VM owner's, who could as well boot another kernel. */
+ * reboot. The command line is the VM owner's, who could as well boot another kernel. Such a guest
+ * is debuggable, as an app VM with debug_level "full" is: the host may run commands in it
+ * (exec-service.h). */
 #pragma once
 
 #include "guest/payload-source.h"

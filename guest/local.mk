@@ -8,6 +8,9 @@ guest_ldflags = -all-static -Wl,-z,relro,-z,now,-z,noexecstack
 guest_sources = \
 	%D%/crash-reporting.c %D%/crash-reporting.h \
 	%D%/deadline.c %D%/deadline.h \
+	%D%/exec-process.c %D%/exec-process.h \
+	%D%/exec-service.c %D%/exec-service.h \
+	%D%/exec-session.c %D%/exec-session.h \
 	%D%/guest-link.c %D%/guest-link.h \
 	%D%/kernel-command-line.c %D%/kernel-command-line.h \
 	%D%/modules.c %D%/modules.h \
@@ -110,7 +113,7 @@ programs_guest_manager_SOURCES = \
 	%D%/payload-source.h \
 	%D%/raw-payload.c \
 	$(guest_sources) \
-	$(protocol_guest_sources) \
+	$(protocol_guest_sources) $(protocol_exec_sources) \
 	common/bytes.c common/drop-privileges.c common/error.c common/fd.c common/json-keys.c \
 	common/text.c
 programs_guest_manager_CPPFLAGS = $(guest_cppflags) -DPAYLOAD_SOURCE=raw_payload_source
@@ -131,7 +134,7 @@ programs_guest_manager_app_SOURCES = \
 	$(guest_sources) $(guest_verify_sources) \
 	%D%/boot-handover.c %D%/cbor.c %D%/crypto.c %D%/dice.c %D%/instance-data.c \
 	%D%/instance-store.c %D%/partition-table.c \
-	$(protocol_guest_sources) \
+	$(protocol_guest_sources) $(protocol_exec_sources) \
 	$(guest_verify_shared_sources) \
 	composite-disk/guid.c composite-disk/instance-image.c composite-disk/payload-disk.c \
 	composite-disk/payload-metadata.c

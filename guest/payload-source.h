@@ -22,6 +22,9 @@ typedef struct PayloadSource {
                    GuestErrorCode *ret_code,
                    Error *error);
 
+    /* Whether whoever starts the VM may look into it, once it is prepared: see exec-service.h. */
+    bool (*is_debuggable)(const PayloadState *state);
+
     /* Lends what answers the payload's calls; NULL when nothing does. */
     PayloadService *(*get_service)(PayloadState *state);
 

@@ -18,6 +18,7 @@
 
 struct PayloadState {
     PayloadProgram program;
+    bool is_debuggable; /* by GUEST_MANAGER_DEBUG_SWITCH */
 };
 
 static PayloadState *raw_free(PayloadState *state)
@@ -52,13 +53,19 @@ static int raw_prepare(PayloadState **ret_state,
     if (r < 0)
         return r;
 
+    state->is_debuggable = kernel_command_line_of_boot_has(GUEST_MANAGER_DEBUG_SWITCH);
     *ret_options = (PayloadOptions){
         .path = state->program.path,
         .directory = state->program.directory,
-        .privileged = kernel_command_line_of_boot_has(GUEST_MANAGER_DEBUG_SWITCH),
+        .privileged = state->is_debuggable,
     };
     *ret_state = TAKE_PTR(state);
     return 0;
+}
+
+static bool raw_is_debuggable(const PayloadState *state)
+{
+    return state->is_debuggable;
 }
 
 static PayloadService *raw_get_service(PayloadState *state)
@@ -76,6 +83,7 @@ static void raw_finish(PayloadState *state, GuestCall *end)
 const PayloadSource raw_payload_source = {
     .set_up = raw_set_up,
     .prepare = raw_prepare,
+    .is_debuggable = raw_is_debuggable,
     .get_service = raw_get_service,
     .finish = raw_finish,
     .free = raw_free,
