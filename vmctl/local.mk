@@ -13,14 +13,18 @@ libvmctl_a_SOURCES = \
 	%D%/interrupt.c %D%/interrupt.h \
 	%D%/json-member.c %D%/json-member.h \
 	%D%/options.c %D%/options.h \
-	%D%/output.c %D%/output.h \
 	%D%/output-copy.c %D%/output-copy.h \
+	%D%/output.c %D%/output.h \
 	%D%/run-streams.c %D%/run-streams.h \
+	%D%/stream-relay.c %D%/stream-relay.h \
+	%D%/stream-sink.c %D%/stream-sink.h \
+	%D%/stream-source.c %D%/stream-source.h \
 	%D%/table.c %D%/table.h \
 	%D%/vm-create.c %D%/vm-create.h \
 	%D%/vm-properties.c %D%/vm-properties.h \
 	%D%/vm-run.c %D%/vm-run.h \
 	%D%/vm-selection.c %D%/vm-selection.h \
+	%D%/vm-stream.c %D%/vm-stream.h \
 	%D%/work-directory.c %D%/work-directory.h
 
 vmctl_libs = libvmctl.a libcomposite-disk.a libbus.a libcommon.a $(SYSTEMD_LIBS) $(DBUS_LIBS) \
@@ -29,13 +33,14 @@ vmctl_libs = libvmctl.a libcomposite-disk.a libbus.a libcommon.a $(SYSTEMD_LIBS)
 bin_PROGRAMS += programs/vmctl
 programs_vmctl_SOURCES = \
 	%D%/main.c \
+	%D%/verb-connect.c \
 	%D%/verb-create-payload.c \
 	%D%/verb-events.c \
 	%D%/verb-info.c \
 	%D%/verb-kill.c \
 	%D%/verb-list.c \
-	%D%/verb-run.c \
 	%D%/verb-run-app.c \
+	%D%/verb-run.c \
 	%D%/verb-show.c \
 	%D%/verb-status.c \
 	%D%/verb-stop.c \

@@ -14,3 +14,4 @@ int verb_kill(const Options *options);
 int verb_events(const Options *options);
 int verb_info(const Options *options);
 int verb_create_payload(const Options *options);
+int verb_connect(const Options *options);
