@@ -8,6 +8,7 @@ libvmctl_a_SOURCES = \
 	%D%/config-files.c %D%/config-files.h \
 	%D%/config-json.c %D%/config-json.h \
 	%D%/death-report.c %D%/death-report.h \
+	%D%/detach-key.c %D%/detach-key.h \
 	%D%/end-vms.c %D%/end-vms.h \
 	%D%/exit-status.c %D%/exit-status.h \
 	%D%/interrupt.c %D%/interrupt.h \
@@ -20,6 +21,7 @@ libvmctl_a_SOURCES = \
 	%D%/stream-sink.c %D%/stream-sink.h \
 	%D%/stream-source.c %D%/stream-source.h \
 	%D%/table.c %D%/table.h \
+	%D%/terminal.c %D%/terminal.h \
 	%D%/vm-create.c %D%/vm-create.h \
 	%D%/vm-properties.c %D%/vm-properties.h \
 	%D%/vm-run.c %D%/vm-run.h \
@@ -27,8 +29,8 @@ libvmctl_a_SOURCES = \
 	%D%/vm-stream.c %D%/vm-stream.h \
 	%D%/work-directory.c %D%/work-directory.h
 
-vmctl_libs = libvmctl.a libcomposite-disk.a libbus.a libcommon.a $(SYSTEMD_LIBS) $(DBUS_LIBS) \
-	$(JSON_LIBS) $(CRYPTO_LIBS) $(ZLIB_LIBS)
+vmctl_libs = libvmctl.a libcomposite-disk.a libbus.a libprotocol.a libcommon.a $(SYSTEMD_LIBS) \
+	$(DBUS_LIBS) $(JSON_LIBS) $(CRYPTO_LIBS) $(ZLIB_LIBS)
 
 bin_PROGRAMS += programs/vmctl
 programs_vmctl_SOURCES = \
@@ -36,6 +38,7 @@ programs_vmctl_SOURCES = \
 	%D%/verb-connect.c \
 	%D%/verb-create-payload.c \
 	%D%/verb-events.c \
+	%D%/verb-exec.c \
 	%D%/verb-info.c \
 	%D%/verb-kill.c \
 	%D%/verb-list.c \

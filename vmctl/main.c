@@ -32,6 +32,8 @@ static const Verb verbs[] = {
     { "kill", 1, SIZE_MAX, A_VM, "VM...", "end VMs at once", NULL, verb_kill },
     { "events", 0, 0, NULL, NULL, "print what happens to VMs, until interrupted",
       "json", verb_events },
+    { "exec", 2, SIZE_MAX, A_VM " and a command", "VM -- COMMAND [ARGUMENT...]",
+      "run a command in a debuggable guest, as root", "escape", verb_exec },
     { "connect", 2, 2, A_VM " and a port", "VM PORT",
       "connect standard input and output to a vsock port of the guest", NULL, verb_connect },
     { "info", 0, 0, NULL, NULL, "show what this host can do", "json", verb_info },

@@ -61,6 +61,8 @@ struct Options {
     OptionList extra_apks, extra_idsigs;
     const char *mode, *owner, *state, *timeout, *type, *until;
     OptionList properties;
+    bool follow, guest, read_only, vmm;
+    const char *escape, *lines, *write;
     bool user, system;
     bool help, version;
 

@@ -15,3 +15,4 @@ int verb_events(const Options *options);
 int verb_info(const Options *options);
 int verb_create_payload(const Options *options);
 int verb_connect(const Options *options);
+int verb_exec(const Options *options);
