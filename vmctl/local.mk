@@ -35,13 +35,16 @@ vmctl_libs = libvmctl.a libcomposite-disk.a libbus.a libprotocol.a libcommon.a $
 bin_PROGRAMS += programs/vmctl
 programs_vmctl_SOURCES = \
 	%D%/main.c \
+	%D%/verb-capture.c \
 	%D%/verb-connect.c \
+	%D%/verb-console.c \
 	%D%/verb-create-payload.c \
 	%D%/verb-events.c \
 	%D%/verb-exec.c \
 	%D%/verb-info.c \
 	%D%/verb-kill.c \
 	%D%/verb-list.c \
+	%D%/verb-logs.c \
 	%D%/verb-run-app.c \
 	%D%/verb-run.c \
 	%D%/verb-show.c \

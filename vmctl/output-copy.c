@@ -125,6 +125,21 @@ static int write_some(OutputCopy *copy)
     return copy->end > 0;
 }
 
+static int take(OutputCopy *copy, const unsigned char *bytes, size_t size)
+{
+    int r = reserve(copy, size * ESCAPED_SIZE);
+
+    if (r < 0)
+        return r;
+    append(copy, bytes, size);
+    if (!copy->destination) { /* a file: it takes everything, and epoll would not tell */
+        do
+            r = write_some(copy);
+        while (r > 0);
+    }
+    return r < 0 ? r : 0;
+}
+
 /* Takes what one read() gives. 1: there may be more; 0: nothing there now, or the end. */
 static int read_some(OutputCopy *copy)
 {
@@ -137,15 +152,7 @@ static int read_some(OutputCopy *copy)
         copy->ended = true;
         return 0;
     }
-    int r = reserve(copy, (size_t)n * ESCAPED_SIZE);
-    if (r < 0)
-        return r;
-    append(copy, bytes, (size_t)n);
-    if (!copy->destination) { /* a file: it takes everything, and epoll would not tell */
-        do
-            r = write_some(copy);
-        while (r > 0);
-    }
+    int r = take(copy, bytes, (size_t)n);
     return r < 0 ? r : 1;
 }
 
@@ -236,6 +243,22 @@ OutputCopy *output_copy_free(OutputCopy *copy)
     free(copy->queue);
     free(copy);
     return NULL;
+}
+
+int output_copy_feed(OutputCopy *copy, const void *bytes, size_t size)
+{
+    int r = take(copy, bytes, size);
+
+    if (r < 0)
+        copy->error = r;
+    update(copy);
+    return r;
+}
+
+void output_copy_end(OutputCopy *copy)
+{
+    copy->ended = true;
+    update(copy);
 }
 
 void output_copy_finish(OutputCopy *copy)

@@ -27,6 +27,12 @@ int output_copy_new(sd_event *event,
 OutputCopy *output_copy_free(OutputCopy *copy);
 DEFINE_CLEANUP(OutputCopy, output_copy_free);
 
+/* Copies these bytes as if the source had brought them. -ENOMEM. */
+int output_copy_feed(OutputCopy *copy, const void *bytes, size_t size);
+
+/* Nothing more is read of the source. */
+void output_copy_end(OutputCopy *copy);
+
 /* From now on an empty pipe is the end, even if somebody still holds its writing end. */
 void output_copy_finish(OutputCopy *copy);
 

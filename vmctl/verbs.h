@@ -16,3 +16,6 @@ int verb_info(const Options *options);
 int verb_create_payload(const Options *options);
 int verb_connect(const Options *options);
 int verb_exec(const Options *options);
+int verb_console(const Options *options);
+int verb_logs(const Options *options);
+int verb_capture(const Options *options);
