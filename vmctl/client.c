@@ -432,6 +432,20 @@ int client_get_properties(Client *client,
                        "a{sv}", ret_properties, error);
 }
 
+int client_get_events(Client *client, struct json_object **ret_events, Error *error)
+{
+    _cleanup_(dbus_message_unrefp) DBusMessage *call =
+        client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "GetEvents", DBUS_TYPE_INVALID);
+    DBusMessageIter arguments, since;
+
+    if (call)
+        dbus_message_iter_init_append(call, &arguments);
+    if (!call || !dbus_message_iter_open_container(&arguments, DBUS_TYPE_ARRAY, "{st}", &since) ||
+        !dbus_message_iter_close_container(&arguments, &since))
+        return out_of_memory(error);
+    return client_call(client, TAKE_PTR(call), "a(stsa{sv})", ret_events, error);
+}
+
 static int find_by_cid(Client *client, const char *cid, char **ret_path, Error *error)
 {
     _cleanup_(json_object_putp) struct json_object *vms = NULL;

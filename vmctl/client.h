@@ -98,5 +98,8 @@ int client_get_properties(Client *client,
                           struct json_object **ret_properties,
                           Error *error);
 
+/* All events that are kept: arrays of id, number, name, details. */
+int client_get_events(Client *client, struct json_object **ret_events, Error *error);
+
 /* The object path of the VM of this name or id, or CID as "cid:N", which the caller frees. */
 int client_find_vm(Client *client, const char *name_or_id, char **ret_path, Error *error);

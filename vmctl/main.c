@@ -8,9 +8,10 @@
 #include "vmctl/output.h"
 #include "vmctl/verbs.h"
 
-#define RUN_OPTIONS "console console-in detach log name"
+#define RUN_OPTIONS "console console-in detach log name quiet"
 
-#define A_VM "the name or id of a VM"
+#define A_VM     "the name or id of a VM"
+#define A_CONFIG "a configuration file"
 
 /* clang-format off */
 static const Verb verbs[] = {
@@ -18,7 +19,7 @@ static const Verb verbs[] = {
       "all json no-legend owner quiet state", verb_list },
     { "show", 0, SIZE_MAX, NULL, "[VM...]", "print the properties of VMs",
       "all json property value", verb_show },
-    { "run", 1, 1, "a configuration file", "CONFIG.json",
+    { "run", 1, 1, A_CONFIG, "CONFIG.json",
       "make and start a VM, copy its payload's output, exit as it exits",
       RUN_OPTIONS, verb_run },
     { "run-app", 1, 3, "an archive (APK)", "APK [IDSIG INSTANCE]",
@@ -28,8 +29,16 @@ static const Verb verbs[] = {
                   "payload-binary-name payload_path protected storage storage-size work-dir",
       verb_run_app },
     { "status", 1, 1, A_VM, "VM", "show a VM, and why it died", "json", verb_status },
-    { "stop", 1, SIZE_MAX, A_VM, "VM...", "ask VMs to end", NULL, verb_stop },
-    { "kill", 1, SIZE_MAX, A_VM, "VM...", "end VMs at once", NULL, verb_kill },
+    { "create", 1, 1, A_CONFIG, "CONFIG.json", "make a VM that is not started, and print its id",
+      "json name quiet", verb_create },
+    { "start", 1, SIZE_MAX, A_VM, "VM...", "start VMs that were made", "json", verb_start },
+    { "stop", 1, SIZE_MAX, A_VM, "VM...", "have VMs end, and wait for that",
+      "json mode no-block no-kill timeout", verb_stop },
+    { "kill", 1, SIZE_MAX, A_VM, "VM...", "end VMs at once", "json", verb_kill },
+    { "suspend", 1, SIZE_MAX, A_VM, "VM...", "stop the processors of VMs", "json", verb_suspend },
+    { "resume", 1, SIZE_MAX, A_VM, "VM...", "let suspended VMs go on", "json", verb_resume },
+    { "wait", 1, SIZE_MAX, A_VM, "VM...", "wait until VMs are dead, or have got so far",
+      "for json timeout", verb_wait },
     { "events", 0, 0, NULL, NULL, "print what happens to VMs, until interrupted",
       "json", verb_events },
     { "logs", 1, 1, A_VM, "VM", "print what is kept of the console or a log",
@@ -42,6 +51,8 @@ static const Verb verbs[] = {
       "connect standard input and output to a vsock port of the guest", NULL, verb_connect },
     { "capture", 1, 1, A_VM, "VM -w FILE", "capture the guest's vsock traffic, as pcap",
       "write", verb_capture },
+    { "balloon", 2, 2, "a VM and a size", "VM SIZE", "take memory from a guest, or give it back",
+      "json", verb_balloon },
     { "info", 0, 0, NULL, NULL, "show what this host can do", "json", verb_info },
     { "create-payload", 1, 1, "a folder", "FOLDER -o APK",
       "make a signed archive of a folder, for run-app",

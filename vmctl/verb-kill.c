@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmctl/end-vms.h"
 #include "vmctl/verbs.h"
+#include "vmctl/vm-action.h"
 
 int verb_kill(const Options *options)
 {
-    return end_vms(options, "Kill");
+    return vm_action_run_method(options, "Kill");
 }

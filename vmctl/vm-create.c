@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "common/fd.h"
 #include "dbus/interfaces.h"
+#include "vmctl/bus-argument.h"
 #include "vmctl/bus-value.h"
 
 int named_fds_add(NamedFds *fds, const char *key, int fd, Error *error)
@@ -55,16 +56,10 @@ static bool append_files(DBusMessageIter *arguments, const NamedFd *files, size_
 
 static bool append_options(DBusMessageIter *arguments, const char *lifetime)
 {
-    const char *key = "lifetime";
-    DBusMessageIter dictionary, entry, variant;
+    DBusMessageIter dictionary;
 
     return dbus_message_iter_open_container(arguments, DBUS_TYPE_ARRAY, "{sv}", &dictionary) &&
-           dbus_message_iter_open_container(&dictionary, DBUS_TYPE_DICT_ENTRY, NULL, &entry) &&
-           dbus_message_iter_append_basic(&entry, DBUS_TYPE_STRING, &key) &&
-           dbus_message_iter_open_container(&entry, DBUS_TYPE_VARIANT, "s", &variant) &&
-           dbus_message_iter_append_basic(&variant, DBUS_TYPE_STRING, &lifetime) &&
-           dbus_message_iter_close_container(&entry, &variant) &&
-           dbus_message_iter_close_container(&dictionary, &entry) &&
+           bus_argument_add_string(&dictionary, "lifetime", lifetime) &&
            dbus_message_iter_close_container(arguments, &dictionary);
 }
 
@@ -111,6 +106,19 @@ static int call_add_files(
 static size_t size_of_batch(size_t n_files)
 {
     return n_files < VM_CREATE_FDS_PER_MESSAGE ? n_files : VM_CREATE_FDS_PER_MESSAGE;
+}
+
+NamedFd *vm_create_list_files(const ConfigFiles *config, Error *error)
+{
+    NamedFd *files = calloc(config->n_files + 1, sizeof(NamedFd));
+
+    if (!files) {
+        (void)error_set(error, ERROR_NO_MEMORY, "out of memory");
+        return NULL;
+    }
+    for (size_t i = 0; i < config->n_files; i++)
+        files[i] = (NamedFd){ .key = config->files[i].path, .fd = config->files[i].fd };
+    return files;
 }
 
 int vm_create(Client *client,

@@ -6,6 +6,7 @@
 
 #include "common/error.h"
 #include "vmctl/client.h"
+#include "vmctl/config-files.h"
 
 /* dbus-daemon cuts off who passes more descriptors in one message. */
 #define VM_CREATE_FDS_PER_MESSAGE 16
@@ -26,6 +27,9 @@ int named_fds_add(NamedFds *fds, const char *key, int fd, Error *error);
 /* Closes the descriptors; the keys stay. */
 void named_fds_close(NamedFds *fds);
 void named_fds_deinit(NamedFds *fds);
+
+/* The open files of @config, which the caller frees; NULL with @error set when out of memory. */
+NamedFd *vm_create_list_files(const ConfigFiles *config, Error *error);
 
 /* Makes a VM of @lifetime, "client" or "detached", and brings it @files, which stay the caller's.
  * When some are refused, nothing of the VM is left. The caller frees *@ret_path. */

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmctl/vm-action.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "vmctl/bus-value.h"
+#include "vmctl/exit-status.h"
+#include "vmctl/json-member.h"
+#include "vmctl/output.h"
+#include "vmctl/vm-properties.h"
+
+/* Adds what every verb tells of a VM that it has done something to. */
+static int add_vm(Client *client, const char *path, struct json_object *object, Error *error)
+{
+    static const char *const names[] = { "Id", "Name", "State" };
+    _cleanup_(json_object_putp) struct json_object *properties = NULL;
+    const VmProperty *property;
+
+    int r = client_get_properties(client, path, &properties, error);
+    for (size_t i = 0; r >= 0 && i < ELEMENTS_OF(names); i++) {
+        r = vm_property_find(names[i], &property, error);
+        if (r >= 0 && json_member_add(object, property->key,
+                                      json_object_get(vm_property_get(property, properties))) < 0)
+            r = error_set(error, ERROR_NO_MEMORY, "out of memory");
+    }
+    return r;
+}
+
+static int print_json(const Options *options,
+                      Client *client,
+                      const VmSelection *selection,
+                      Error *error)
+{
+    _cleanup_(json_object_putp) struct json_object *array = json_object_new_array();
+    int r = array ? 0 : error_set(error, ERROR_NO_MEMORY, "out of memory");
+
+    for (size_t i = 0; r >= 0 && i < selection->n_vms; i++) {
+        struct json_object *object;
+
+        if (selection->vms[i].failed)
+            continue;
+        object = json_array_add_object(array);
+        r = object ? add_vm(client, selection->vms[i].path, object, error)
+                   : error_set(error, ERROR_NO_MEMORY, "out of memory");
+    }
+    if (r >= 0)
+        output_json(array, options->json);
+    return r;
+}
+
+static int perform(Client *client, const SelectedVm *vm, const VmAction *action, Error *error)
+{
+    if (action->method)
+        return client_call_vm(client, vm->path, action->method, "", NULL, error);
+    return action->perform ? action->perform(client, vm, action->userdata, error) : 0;
+}
+
+static int run(const Options *options, const VmAction *action, VmSelection *selection, Error *error)
+{
+    _cleanup_(client_freep) Client *client = NULL;
+
+    int r = client_new(options->bus, &client, error);
+    if (r >= 0)
+        r = vm_selection_init(selection, client, options, error);
+    if (r >= 0 && action->prepare)
+        r = action->prepare(client, selection, action->userdata, error);
+    for (size_t i = 0; r >= 0 && i < selection->n_vms; i++) {
+        _cleanup_(error_clear) Error problem = ERROR_INIT;
+        SelectedVm *vm = &selection->vms[i];
+
+        if (perform(client, vm, action, &problem) < 0)
+            vm_selection_fail(selection, vm, &problem);
+    }
+    if (r >= 0 && action->conclude)
+        r = action->conclude(client, selection, action->userdata, error);
+    if (r >= 0 && options->json != JSON_FORMAT_OFF)
+        r = print_json(options, client, selection, error);
+    return r;
+}
+
+int vm_action_run(const Options *options, const VmAction *action)
+{
+    _cleanup_(vm_selection_deinit) VmSelection selection = { .failed = ERROR_NONE };
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+
+    if (run(options, action, &selection, &error) < 0)
+        vm_selection_fail(&selection, NULL, &error);
+    return (int)exit_status_from_error(selection.failed);
+}
+
+int vm_action_run_method(const Options *options, const char *method)
+{
+    const VmAction action = { .method = method };
+
+    return vm_action_run(options, &action);
+}
+
+int vm_action_print_vm(const Options *options, Client *client, const char *path, Error *error)
+{
+    _cleanup_(json_object_putp) struct json_object *object = NULL;
+
+    if (options->json == JSON_FORMAT_OFF) {
+        if (!options->quiet)
+            (void)puts(strrchr(path, '/') + 1); /* an object path has one; output_finish() checks */
+        return 0;
+    }
+    object = json_object_new_object();
+    int r = object ? add_vm(client, path, object, error)
+                   : error_set(error, ERROR_NO_MEMORY, "out of memory");
+    if (r >= 0)
+        output_json(object, options->json);
+    return r;
+}
