@@ -14,6 +14,39 @@
 
 #define ALL_LINES SIZE_MAX
 
+static const struct {
+    const char *reason, *words;
+} explanations[] = {
+    { "shutdown", "the guest has shut down" },
+    { "reboot", "the guest asked for a reboot, which ends a VM" },
+    { "killed", "it was killed" },
+    { "crash", "the guest or the VMM has crashed" },
+    { "start-failed", "the VMM could not be started" },
+    { "hangup", "the payload did not report in time" },
+    { "watchdog-reboot", "the guest's watchdog has ended it" },
+    { "oom", "it needed more memory than its limit" },
+    { "sandbox-violation", "a process of the VM did what its sandbox forbids" },
+    { "infrastructure-error", "a part of virtualizationd has failed" },
+    { "firmware-public-key-mismatch", "what it boots is signed with another key" },
+    { "firmware-instance-image-changed",
+      "what it boots is not what its instance image has on record" },
+    { "failed-to-connect-to-virtualization-service", "the guest could not reach its host" },
+    { "payload-has-changed", "the payload is not the one that the instance image has on record" },
+    { "payload-verification-failed", "the payload's signature or a block of it is wrong" },
+    { "invalid-payload-config", "the payload's own configuration is wrong" },
+    { "unknown-runtime-error", "the guest's manager has failed" },
+    { "unknown", "why is not known" },
+};
+
+const char *death_report_explain(const char *reason)
+{
+    for (size_t i = 0; i < ELEMENTS_OF(explanations); i++) {
+        if (strcmp(explanations[i].reason, reason) == 0)
+            return explanations[i].words;
+    }
+    return NULL;
+}
+
 /* The last lines of @text, without the newline at the end. */
 static const char *last_lines(const char *text, size_t length, size_t n_lines)
 {

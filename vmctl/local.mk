@@ -13,6 +13,7 @@ libvmctl_a_SOURCES = \
 	%D%/exit-status.c %D%/exit-status.h \
 	%D%/interrupt.c %D%/interrupt.h \
 	%D%/json-member.c %D%/json-member.h \
+	%D%/log-tail.c %D%/log-tail.h \
 	%D%/options.c %D%/options.h \
 	%D%/output-copy.c %D%/output-copy.h \
 	%D%/output.c %D%/output.h \
@@ -28,6 +29,7 @@ libvmctl_a_SOURCES = \
 	%D%/vm-properties.c %D%/vm-properties.h \
 	%D%/vm-run.c %D%/vm-run.h \
 	%D%/vm-selection.c %D%/vm-selection.h \
+	%D%/vm-status.c %D%/vm-status.h \
 	%D%/vm-stream.c %D%/vm-stream.h \
 	%D%/vm-wait.c %D%/vm-wait.h \
 	%D%/work-directory.c %D%/work-directory.h

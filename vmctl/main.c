@@ -17,6 +17,8 @@
 static const Verb verbs[] = {
     { "list", 0, SIZE_MAX, NULL, "[PATTERN...]", "list the VMs; what vmctl does without a verb",
       "all json no-legend owner quiet state", verb_list },
+    { "status", 1, SIZE_MAX, A_VM, "VM...", "tell how VMs are, or why they died",
+      "all json quiet", verb_status },
     { "show", 0, SIZE_MAX, NULL, "[VM...]", "print the properties of VMs",
       "all json property value", verb_show },
     { "run", 1, 1, A_CONFIG, "CONFIG.json",

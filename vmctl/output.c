@@ -38,6 +38,16 @@ char *output_dup_escaped(const char *text)
     return escaped;
 }
 
+char *output_dup_log(const char *text)
+{
+    size_t size = strlen(text), capacity = size * ESCAPED_SIZE_MAX + 1;
+    char *escaped = malloc(capacity);
+
+    if (escaped)
+        text_escape(text, size, escaped, capacity);
+    return escaped;
+}
+
 char *output_dup_line(const char *text)
 {
     char *line = output_dup_escaped(text);

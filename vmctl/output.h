@@ -23,6 +23,9 @@ char *output_dup_line(const char *text);
 /* A time of CLOCK_REALTIME as people read it, here. */
 void output_format_time(int64_t time_usec, char text[static OUTPUT_TIME_SIZE]);
 
+/* The same as output_dup_escaped() for a raw log: its line ends are newlines then. */
+char *output_dup_log(const char *text);
+
 /* Prints "vmctl: ..." as one line on stderr. */
 void output_diagnostic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -5,6 +5,7 @@
 #include "vmctl/options.h"
 
 int verb_list(const Options *options);
+int verb_status(const Options *options);
 int verb_show(const Options *options);
 int verb_run(const Options *options);
 int verb_run_app(const Options *options);
