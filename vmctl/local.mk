@@ -11,6 +11,7 @@ libvmctl_a_SOURCES = \
 	%D%/death-report.c %D%/death-report.h \
 	%D%/detach-key.c %D%/detach-key.h \
 	%D%/exit-status.c %D%/exit-status.h \
+	%D%/image-job.c %D%/image-job.h \
 	%D%/interrupt.c %D%/interrupt.h \
 	%D%/json-member.c %D%/json-member.h \
 	%D%/log-tail.c %D%/log-tail.h \
@@ -18,6 +19,7 @@ libvmctl_a_SOURCES = \
 	%D%/output-copy.c %D%/output-copy.h \
 	%D%/output.c %D%/output.h \
 	%D%/quantity.c %D%/quantity.h \
+	%D%/remote.c %D%/remote.h \
 	%D%/run-streams.c %D%/run-streams.h \
 	%D%/stream-relay.c %D%/stream-relay.h \
 	%D%/stream-sink.c %D%/stream-sink.h \
@@ -42,14 +44,18 @@ programs_vmctl_SOURCES = \
 	%D%/main.c \
 	%D%/verb-balloon.c \
 	%D%/verb-capture.c \
+	%D%/verb-check-feature-enabled.c \
 	%D%/verb-connect.c \
 	%D%/verb-console.c \
+	%D%/verb-create-idsig.c \
+	%D%/verb-create-partition.c \
 	%D%/verb-create-payload.c \
 	%D%/verb-create.c \
 	%D%/verb-events.c \
 	%D%/verb-exec.c \
 	%D%/verb-info.c \
 	%D%/verb-kill.c \
+	%D%/verb-limits.c \
 	%D%/verb-list.c \
 	%D%/verb-logs.c \
 	%D%/verb-resume.c \

@@ -6,6 +6,7 @@
 #include "config.h"
 #include "vmctl/exit-status.h"
 #include "vmctl/output.h"
+#include "vmctl/remote.h"
 #include "vmctl/verbs.h"
 
 #define RUN_OPTIONS "console console-in detach log name quiet"
@@ -56,12 +57,30 @@ static const Verb verbs[] = {
     { "balloon", 2, 2, "a VM and a size", "VM SIZE", "take memory from a guest, or give it back",
       "json", verb_balloon },
     { "info", 0, 0, NULL, NULL, "show what this host can do", "json", verb_info },
+    { "limits", 0, 0, NULL, NULL, "show what you have, and how much you may have",
+      "json no-legend quiet", verb_limits },
+    { "check-feature-enabled", 1, 1, "the name of a feature", "FEATURE",
+      "tell whether this host and version have a feature", "json quiet",
+      verb_check_feature_enabled },
+    { "create-partition", 2, 2, "a path and a size", "PATH SIZE", "make a writable partition",
+      "json type", verb_create_partition },
+    { "create-idsig", 2, 2, "an APK and a path", "APK PATH",
+      "make the idsig of an APK, or bring it up to date", "json", verb_create_idsig },
     { "create-payload", 1, 1, "a folder", "FOLDER -o APK",
       "make a signed archive of a folder, for run-app",
       "cert force key output package version-code", verb_create_payload },
     { .name = NULL },
 };
 /* clang-format on */
+
+static int run_remotely(const Options *options)
+{
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+
+    (void)remote_execute(options, &error); /* it comes back with an error only */
+    output_error(&error);
+    return (int)exit_status_from_error(error.kind);
+}
 
 int main(int argc, char **argv)
 {
@@ -79,6 +98,8 @@ int main(int argc, char **argv)
         options_print_help(verbs, options.verb);
     else if (options.version)
         puts("vmctl " PACKAGE_VERSION);
+    else if (options.host)
+        status = run_remotely(&options);
     else
         status = options.verb->run(&options);
 
