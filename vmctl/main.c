@@ -31,7 +31,6 @@ static const Verb verbs[] = {
       RUN_OPTIONS " config-path cpu-topology debug extra-apk extra-idsig instance-id-file mem os "
                   "payload-binary-name payload_path protected storage storage-size work-dir",
       verb_run_app },
-    { "status", 1, 1, A_VM, "VM", "show a VM, and why it died", "json", verb_status },
     { "create", 1, 1, A_CONFIG, "CONFIG.json", "make a VM that is not started, and print its id",
       "json name quiet", verb_create },
     { "start", 1, SIZE_MAX, A_VM, "VM...", "start VMs that were made", "json", verb_start },

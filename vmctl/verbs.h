@@ -9,7 +9,6 @@ int verb_status(const Options *options);
 int verb_show(const Options *options);
 int verb_run(const Options *options);
 int verb_run_app(const Options *options);
-int verb_status(const Options *options);
 int verb_create(const Options *options);
 int verb_start(const Options *options);
 int verb_stop(const Options *options);
