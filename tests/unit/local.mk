@@ -254,6 +254,8 @@ composite_disk_unit_tests = \
 	%D%/test-zip-writer
 
 made_zip_sources = tests/helpers/made-zip.c tests/helpers/made-zip.h
+power_cut_sources = tests/helpers/power-cut.c tests/helpers/power-cut.h
+power_cut_ldflags = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=fsync,--wrap=fdatasync
 composite_disk_unit_libs = $(composite_disk_libs) $(CMOCKA_LIBS)
 tests_unit_test_apex_manifest_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_apk_digest_LDADD = $(composite_disk_unit_libs)
@@ -282,8 +284,9 @@ tests_unit_test_idsig_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=ftru
 	-Wl,--wrap=fallocate,--wrap=fdatasync
 tests_unit_test_image_copy_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_image_copy_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=copy_file_range
+tests_unit_test_instance_image_SOURCES = %D%/test-instance-image.c $(power_cut_sources)
 tests_unit_test_instance_image_LDADD = $(composite_disk_unit_libs)
-tests_unit_test_instance_image_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=fsync
+tests_unit_test_instance_image_LDFLAGS = $(power_cut_ldflags)
 tests_unit_test_merkle_builder_LDADD = $(composite_disk_unit_libs)
 tests_unit_test_merkle_builder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_create \
 	-Wl,--wrap=pthread_cond_wait,--wrap=byte_source_read

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lists that are built here byte by byte, and a disk that loses power: what is written to the file
- * is noted between flushes, and every state that could be on a disk then is read again. */
+/* Lists that are built here byte by byte, and a disk that loses power. */
 #include "composite-disk/instance-image.h"
 
 #include <errno.h>
@@ -13,73 +12,11 @@
 #include "common/cleanup.h"
 #include "common/fd.h"
 #include "composite-disk/partition-image.h"
+#include "tests/helpers/power-cut.h"
 #include "tests/helpers/test.h"
 
 #define SECTOR     512
 #define IMAGE_SIZE (64 * SECTOR)
-
-ssize_t __real_pwrite(int fd, const void *bytes, size_t size, off_t offset);
-int __real_fsync(int fd);
-ssize_t __wrap_pwrite(int fd, const void *bytes, size_t size, off_t offset);
-int __wrap_fsync(int fd);
-
-#define WRITES_MAX 16
-
-/* What was asked of the disk, in order. */
-typedef struct Request {
-    bool is_flush;
-    uint64_t offset;
-    size_t size;
-    uint8_t *bytes;
-} Request;
-
-static struct {
-    bool recorded;
-    size_t fail_at; /* this request and all after it fail; 0: none, 1: the first */
-    size_t n_requests;
-    Request requests[WRITES_MAX];
-} disk;
-
-static void forget_requests(void)
-{
-    for (size_t i = 0; i < disk.n_requests; i++)
-        free(disk.requests[i].bytes);
-    memset(&disk, 0, sizeof(disk));
-}
-
-static bool note_request(Request request)
-{
-    if (!disk.recorded)
-        return true;
-    assert_true(disk.n_requests < WRITES_MAX);
-    disk.requests[disk.n_requests++] = request;
-    return disk.fail_at == 0 || disk.n_requests < disk.fail_at;
-}
-
-ssize_t __wrap_pwrite(int fd, const void *bytes, size_t size, off_t offset)
-{
-    Request request = { .offset = (uint64_t)offset, .size = size };
-
-    if (disk.recorded) {
-        request.bytes = malloc(size + 1);
-        assert_non_null(request.bytes);
-        memcpy(request.bytes, bytes, size);
-    }
-    if (!note_request(request)) {
-        errno = EIO;
-        return -1;
-    }
-    return __real_pwrite(fd, bytes, size, offset);
-}
-
-int __wrap_fsync(int fd)
-{
-    if (!note_request((Request){ .is_flush = true })) {
-        errno = EIO;
-        return -1;
-    }
-    return __real_fsync(fd);
-}
 
 static const uint8_t manager_uuid[GUID_SIZE] = { 0xcf, 0x9a, 0xfe, 0x9a, 0x06, 0x62, 0x11, 0xec,
                                                  0xa3, 0x29, 0xc3, 0x26, 0x63, 0xa0, 0x9d, 0x75 };
@@ -113,7 +50,7 @@ static int make_file(const uint8_t image[static IMAGE_SIZE])
     int fd = memfd_create("instance", MFD_CLOEXEC);
 
     assert_true(fd >= 0);
-    assert_int_equal(__real_pwrite(fd, image, IMAGE_SIZE, 0), IMAGE_SIZE);
+    assert_int_equal(fd_write_all(fd, image, IMAGE_SIZE), 0);
     return fd;
 }
 
@@ -369,8 +306,9 @@ typedef struct Crash {
 } Crash;
 
 /* Calls the record in @bytes old, new or neither. */
-static void judge_state(Crash *crash, const uint8_t *bytes)
+static void judge_state(const uint8_t *bytes, void *userdata)
 {
+    Crash *crash = userdata;
     _cleanup_(instance_image_freep) InstanceImage *was = read_image(crash->before, IMAGE_SIZE);
     _cleanup_(instance_image_freep) InstanceImage *is = read_image(bytes, IMAGE_SIZE);
     const InstanceRecord *record = instance_image_find(is, crash->uuid);
@@ -402,66 +340,17 @@ static void judge_state(Crash *crash, const uint8_t *bytes)
     }
 }
 
-/* Of what was written since the last flush, each sector may be on the disk or not: all of them but
- * for the cases of one that is missing and one that is there alone. */
-static void try_states(Crash *crash, const uint8_t *flushed, size_t first, size_t end)
-{
-    static uint8_t bytes[IMAGE_SIZE];
-    size_t n_sectors = 0;
-
-    for (size_t i = first; i < end; i++)
-        n_sectors += (disk.requests[i].size + SECTOR - 1) / SECTOR;
-    for (size_t odd = 0; odd < n_sectors; odd++) {
-        for (int alone = 0; alone < 2; alone++) {
-            size_t number = 0;
-
-            memcpy(bytes, flushed, IMAGE_SIZE);
-            for (size_t i = first; i < end; i++) {
-                const Request *request = &disk.requests[i];
-
-                for (size_t at = 0; at < request->size; at += SECTOR, number++) {
-                    size_t size = request->size - at < SECTOR ? request->size - at : SECTOR;
-
-                    if ((number == odd) == (alone == 1))
-                        memcpy(bytes + request->offset + at, request->bytes + at, size);
-                }
-            }
-            judge_state(crash, bytes);
-        }
-    }
-}
-
-static void try_all_crashes(Crash *crash)
-{
-    static uint8_t flushed[IMAGE_SIZE];
-    size_t first = 0;
-
-    memcpy(flushed, crash->before, IMAGE_SIZE);
-    judge_state(crash, flushed);
-    for (size_t i = 0; i < disk.n_requests; i++) {
-        if (!disk.requests[i].is_flush)
-            continue;
-        try_states(crash, flushed, first, i);
-        for (; first < i; first++)
-            memcpy(flushed + disk.requests[first].offset, disk.requests[first].bytes,
-                   disk.requests[first].size);
-        first++;
-        judge_state(crash, flushed);
-    }
-    assert_int_equal(first, disk.n_requests); /* nothing is left in the disk's cache */
-}
-
 static void run_crash(Crash *crash)
 {
+    _cleanup_(power_cut_deinit) PowerCut cut;
     _cleanup_close_ int fd = make_file(crash->before);
 
-    disk.recorded = true;
+    power_cut_begin(&cut, 0);
     assert_int_equal(write_record(fd, crash->uuid, crash->payload_size, 'x', NULL), 0);
-    disk.recorded = false;
-    try_all_crashes(crash);
+    power_cut_end();
+    power_cut_try(&cut, crash->before, IMAGE_SIZE, judge_state, crash);
     assert_true(crash->n_with_new > 0);
     assert_true(crash->n_with_new < crash->n_states);
-    forget_requests();
 }
 
 static void a_new_record_is_whole_or_not_there_after_a_crash(void **state)
@@ -509,16 +398,16 @@ static void every_failed_request_is_told_and_leaves_a_list(void **state)
     make_empty(crash.before);
     for (size_t fail_at = 1; fail_at <= 4; fail_at++) {
         _cleanup_(error_clear) Error error = ERROR_INIT;
+        _cleanup_(power_cut_deinit) PowerCut cut;
         _cleanup_close_ int fd = make_file(crash.before);
 
-        disk.recorded = true;
-        disk.fail_at = fail_at;
+        power_cut_begin(&cut, fail_at);
         assert_int_equal(write_record(fd, crash.uuid, crash.payload_size, 'x', &error), -EIO);
-        assert_int_equal(disk.n_requests, fail_at); /* and nothing is tried after it */
+        power_cut_end();
+        assert_int_equal(cut.n_requests, fail_at); /* and nothing is tried after it */
         assert_non_null(strstr(error_get_message(&error), "cannot write 'image'"));
-        forget_requests();
         assert_int_equal(pread(fd, after, IMAGE_SIZE, 0), IMAGE_SIZE);
-        judge_state(&crash, after);
+        judge_state(after, &crash);
     }
 }
 
