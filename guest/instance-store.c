@@ -127,6 +127,12 @@ static int journal_finish(const InstanceStore *store, Error *error)
     if (r < 0)
         return error_set_errno(error, ERROR_IMAGE_INVALID, r, "cannot read the instance journal");
     if (memcmp(digest, journal.digest, sizeof(digest)) == 0) {
+        const InstanceRecord *record = instance_image_find(store->image, journal.uuid);
+
+        /* Nobody here makes one of a new record, or of another size. */
+        if (!record || record->payload_size != size)
+            return error_set(error, ERROR_IMAGE_INVALID,
+                             "the instance journal is of no record that is there");
         r = instance_image_write(store->fd, IMAGE_NAME, journal.uuid, sealed, size, error);
         if (r < 0)
             return r;
@@ -220,17 +226,29 @@ int instance_store_read(const InstanceStore *store,
 }
 
 /* The header that the record has, or will have. */
-static void get_header(const InstanceStore *store,
+static void get_header(const InstanceRecord *record,
                        const uint8_t uuid[static GUID_SIZE],
                        size_t sealed_size,
                        uint8_t header[static INSTANCE_RECORD_HEADER_SIZE])
 {
-    const InstanceRecord *record = instance_image_find(store->image, uuid);
-
     if (record)
         memcpy(header, record->header, INSTANCE_RECORD_HEADER_SIZE);
     else
         instance_record_make_header(uuid, sealed_size, header);
+}
+
+/* A new record and the end of the list behind it stay out of the journal. */
+static int check_room(const InstanceStore *store, size_t sealed_size, Error *error)
+{
+    uint64_t start = store->image->end_offset, journal = journal_get_offset(store);
+    uint64_t n_sectors = (sealed_size + SECTOR_SIZE - 1) / SECTOR_SIZE;
+
+    if (start + n_sectors * SECTOR_SIZE + 2 * INSTANCE_RECORD_HEADER_SIZE > journal)
+        return error_set(error, ERROR_LIMITS_EXCEEDED,
+                         "the instance image is full: %" PRIu64 " of the %" PRIu64
+                         " bytes before its journal are used, and the new record has %zu",
+                         start, journal, sealed_size);
+    return 0;
 }
 
 int instance_store_write(InstanceStore *store,
@@ -242,7 +260,9 @@ int instance_store_write(InstanceStore *store,
 {
     uint8_t header[INSTANCE_RECORD_HEADER_SIZE];
     size_t sealed_size = size + CRYPTO_SEALED_MORE;
-    bool journaled = sealed_size > SECTOR_SIZE && instance_store_has(store, uuid);
+    const InstanceRecord *record = instance_image_find(store->image, uuid);
+    /* One of another size is refused before anything is written. */
+    bool journaled = record && sealed_size > SECTOR_SIZE && record->payload_size == sealed_size;
 
     if (size > INSTANCE_STORE_PLAIN_MAX)
         return error_set(error, ERROR_LIMITS_EXCEEDED,
@@ -251,9 +271,12 @@ int instance_store_write(InstanceStore *store,
     _cleanup_free_ uint8_t *sealed = malloc(sealed_size);
     if (!sealed)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    get_header(store, uuid, sealed_size, header);
-    int r = crypto_seal(key, (CryptoBytes){ header, sizeof(header) }, (CryptoBytes){ plain, size },
-                        sealed);
+    int r = record ? 0 : check_room(store, sealed_size, error);
+    if (r < 0)
+        return r;
+    get_header(record, uuid, sealed_size, header);
+    r = crypto_seal(key, (CryptoBytes){ header, sizeof(header) }, (CryptoBytes){ plain, size },
+                    sealed);
     if (r >= 0 && journaled)
         r = journal_write(store, uuid, sealed, sealed_size);
     if (r < 0)

@@ -49,6 +49,7 @@ guest_unit_tests = \
 	%D%/test-dice \
 	%D%/test-guest-link \
 	%D%/test-guest-message \
+	%D%/test-instance-store \
 	%D%/test-kernel-command-line \
 	%D%/test-loop-device \
 	%D%/test-modules \
@@ -92,6 +93,9 @@ tests_unit_test_encrypted_storage_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_dice_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_guest_link_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_message_LDADD = $(guest_unit_libs)
+tests_unit_test_instance_store_SOURCES = %D%/test-instance-store.c $(power_cut_sources)
+tests_unit_test_instance_store_LDADD = $(guest_verify_unit_libs)
+tests_unit_test_instance_store_LDFLAGS = $(power_cut_ldflags)
 tests_unit_test_kernel_command_line_LDADD = $(guest_unit_libs)
 tests_unit_test_loop_device_LDADD = $(guest_unit_libs)
 tests_unit_test_modules_LDADD = $(guest_unit_libs)
