@@ -272,6 +272,9 @@ int instance_store_write(InstanceStore *store,
     if (!sealed)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     int r = record ? 0 : check_room(store, sealed_size, error);
+    /* An update that failed has left a part of the record, and the whole of it only in there. */
+    if (r >= 0 && journaled)
+        r = journal_finish(store, error);
     if (r < 0)
         return r;
     get_header(record, uuid, sealed_size, header);

@@ -478,6 +478,50 @@ static void a_failed_update_is_told_and_whole_or_not_there_later(void **state)
     }
 }
 
+/* Bytes and header of the journal were written and flushed, then the record written. */
+#define FLUSH_OF_RECORD 6
+
+/* The failed one may have left a part of the record: only the journal has all of it. */
+static void an_update_after_a_failed_one_can_lose_power_as_well(void **state)
+{
+    (void)state;
+    static uint8_t before[IMAGE_SIZE];
+    static Update update;
+
+    update = (Update){ .size = MIDDLE_SIZE, .new = 'a' };
+    start(&update);
+    cut_update(&update);
+    memcpy(before, update.before, IMAGE_SIZE);
+    update.new = 'b';
+    for (size_t fail_at = count_requests(&update); fail_at > 0; fail_at--) {
+        _cleanup_(power_cut_deinit) PowerCut cut;
+        Update next = { .size = MIDDLE_SIZE, .new = 'c' };
+
+        _cleanup_(instance_store_freep) InstanceStore *store = open_store(before);
+        fail_update(&update, fail_at, store);
+        get_image(store, next.before);
+        if (fail_at == FLUSH_OF_RECORD) { /* which has put a part of it on the disk */
+            const InstanceRecord *record = instance_image_find(store->image, instance_uuid_manager);
+            off_t payload = (off_t)record->offset + INSTANCE_RECORD_HEADER_SIZE;
+
+            assert_int_equal(pwrite(store->fd, before + payload, SECTOR, payload), SECTOR);
+            get_image(store, next.before);
+            assert_int_equal(
+                read_value(store, instance_uuid_manager, second_key, next.size, 'a', 'b'), REFUSED);
+        }
+        power_cut_begin(&cut, 0);
+        write_well(store, instance_uuid_manager, second_key, next.size, next.new);
+        power_cut_end();
+        {
+            _cleanup_(instance_store_freep) InstanceStore *failed = open_store(next.before);
+
+            next.old = read_value(failed, instance_uuid_manager, second_key, next.size, 'a', 'b');
+        }
+        power_cut_try(&cut, next.before, IMAGE_SIZE, judge_cut, &next);
+        assert_true(next.n_old > 0 && next.n_new > 0);
+    }
+}
+
 /* --- what a host does to it --- */
 
 /* Two records, of one sector and of more. */
@@ -765,6 +809,7 @@ int main(void)
         cmocka_unit_test(an_image_must_be_open_for_reading_and_writing),
         cmocka_unit_test(an_update_is_whole_or_not_there_whenever_power_goes),
         cmocka_unit_test(a_failed_update_is_told_and_whole_or_not_there_later),
+        cmocka_unit_test(an_update_after_a_failed_one_can_lose_power_as_well),
         cmocka_unit_test(no_bit_of_a_record_or_its_header_can_change),
         cmocka_unit_test(bits_that_nothing_is_in_change_nothing),
         cmocka_unit_test(a_bit_of_a_journal_decides_between_old_and_new_or_is_refused),
