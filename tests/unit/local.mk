@@ -40,6 +40,7 @@ guest_unit_tests = \
 	%D%/test-apex-identity \
 	%D%/test-apk-identity \
 	%D%/test-apk-verity \
+	%D%/test-boot-record \
 	%D%/test-cbor \
 	%D%/test-crypto \
 	%D%/test-device-mapper \
@@ -65,6 +66,7 @@ guest_unit_tests = \
 	%D%/test-ready-socket \
 	%D%/test-payload-service \
 	%D%/test-verdict \
+	%D%/test-verified-boot \
 	%D%/test-sealed-counter \
 	%D%/test-zip-files \
 	%D%/test-zip-tree
@@ -78,6 +80,10 @@ tests_unit_test_apex_identity_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_apk_identity_SOURCES = %D%/test-apk-identity.c $(made_zip_sources)
 tests_unit_test_apk_identity_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_apk_verity_LDADD = $(guest_verify_unit_libs)
+tests_unit_test_boot_record_SOURCES = %D%/test-boot-record.c $(made_instance_sources) \
+	$(power_cut_sources)
+tests_unit_test_boot_record_LDADD = $(guest_verify_unit_libs)
+tests_unit_test_boot_record_LDFLAGS = $(power_cut_ldflags)
 tests_unit_test_cbor_LDADD = $(guest_unit_libs)
 tests_unit_test_crypto_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_crypto_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=calloc
@@ -93,7 +99,8 @@ tests_unit_test_encrypted_storage_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_dice_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_guest_link_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_message_LDADD = $(guest_unit_libs)
-tests_unit_test_instance_store_SOURCES = %D%/test-instance-store.c $(power_cut_sources)
+tests_unit_test_instance_store_SOURCES = %D%/test-instance-store.c $(made_instance_sources) \
+	$(power_cut_sources)
 tests_unit_test_instance_store_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_instance_store_LDFLAGS = $(power_cut_ldflags)
 tests_unit_test_kernel_command_line_LDADD = $(guest_unit_libs)
@@ -130,6 +137,7 @@ tests_unit_test_zip_files_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_zip_tree_SOURCES = %D%/test-zip-tree.c $(made_zip_sources)
 tests_unit_test_zip_tree_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_verdict_LDADD = $(guest_unit_libs)
+tests_unit_test_verified_boot_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_sealed_counter_LDADD = $(guest_unit_libs)
 EXTRA_tests_unit_test_sealed_counter_DEPENDENCIES = programs/payload-launcher \
 	programs/payloads/libsealed-counter.so
@@ -258,6 +266,7 @@ composite_disk_unit_tests = \
 	%D%/test-zip-writer
 
 made_zip_sources = tests/helpers/made-zip.c tests/helpers/made-zip.h
+made_instance_sources = tests/helpers/made-instance.c tests/helpers/made-instance.h
 power_cut_sources = tests/helpers/power-cut.c tests/helpers/power-cut.h
 power_cut_ldflags = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=fsync,--wrap=fdatasync
 composite_disk_unit_libs = $(composite_disk_libs) $(CMOCKA_LIBS)

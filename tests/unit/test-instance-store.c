@@ -11,12 +11,12 @@
 
 #include "common/bytes.h"
 #include "common/fd.h"
-#include "composite-disk/partition-image.h"
+#include "tests/helpers/made-instance.h"
 #include "tests/helpers/power-cut.h"
 #include "tests/helpers/test.h"
 
 #define SECTOR         POWER_CUT_SECTOR
-#define IMAGE_SIZE     (INSTANCE_IMAGE_HEADER_SIZE + 2 * (size_t)INSTANCE_JOURNAL_SIZE)
+#define IMAGE_SIZE     MADE_INSTANCE_SIZE
 #define JOURNAL_OFFSET (IMAGE_SIZE - (size_t)INSTANCE_JOURNAL_SIZE)
 
 #define SMALL_SIZE  (SECTOR - CRYPTO_SEALED_MORE) /* fits a sector with its seal */
@@ -25,52 +25,13 @@
 
 static const uint8_t first_key[CRYPTO_KEY_SIZE] = { 1 }, second_key[CRYPTO_KEY_SIZE] = { 2 };
 
-static void make_blank(uint8_t image[static IMAGE_SIZE])
-{
-    uint8_t header[PARTITION_IMAGE_HEADER_MAX];
-
-    memset(image, 0, IMAGE_SIZE);
-    size_t size = partition_image_make_header(PARTITION_ANDROID_VM_INSTANCE, header);
-    memcpy(image, header, size);
-}
-
-static int make_file(const uint8_t image[static IMAGE_SIZE])
-{
-    int fd = memfd_create("instance", MFD_CLOEXEC);
-
-    assert_true(fd >= 0);
-    assert_int_equal(fd_write_all(fd, image, IMAGE_SIZE), 0);
-    return fd;
-}
-
-static void get_image(const InstanceStore *store, uint8_t image[static IMAGE_SIZE])
-{
-    assert_int_equal(pread(store->fd, image, IMAGE_SIZE, 0), IMAGE_SIZE);
-}
-
-/* Takes @fd. */
-static InstanceStore *open_file(int fd)
-{
-    _cleanup_(error_clear) Error error = ERROR_INIT;
-    InstanceStore *store;
-
-    if (instance_store_open(fd, &store, &error) < 0)
-        fail_msg("%s", error_get_message(&error));
-    return store;
-}
-
-static InstanceStore *open_store(const uint8_t image[static IMAGE_SIZE])
-{
-    return open_file(make_file(image));
-}
-
 static InstanceStore *reopen(InstanceStore *store)
 {
     int fd = dup(store->fd);
 
     assert_true(fd >= 0);
     instance_store_free(store);
-    return open_file(fd);
+    return made_instance_open_file(fd);
 }
 
 /* A value of which no two sectors are alike, nor those of two seeds. */
@@ -157,8 +118,8 @@ static void what_is_written_is_read_again(void **state)
     static uint8_t image[IMAGE_SIZE];
 
     for (size_t i = 0; i < ELEMENTS_OF(sizes); i++) {
-        make_blank(image);
-        _cleanup_(instance_store_freep) InstanceStore *store = open_store(image);
+        made_instance_blank(image);
+        _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(image);
         assert_false(instance_store_has(store, instance_uuid_pvmfw));
         write_well(store, instance_uuid_pvmfw, first_key, 7, 'p');
         for (uint8_t seed = 'a'; seed <= 'c'; seed++) {
@@ -178,12 +139,12 @@ static void the_same_value_is_sealed_in_other_bytes_each_time(void **state)
     (void)state;
     static uint8_t image[IMAGE_SIZE], again[IMAGE_SIZE];
 
-    make_blank(image);
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(image);
+    made_instance_blank(image);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(image);
     write_well(store, instance_uuid_pvmfw, first_key, SMALL_SIZE, 'v');
-    get_image(store, image);
+    made_instance_read(store, image);
     write_well(store, instance_uuid_pvmfw, first_key, SMALL_SIZE, 'v');
-    get_image(store, again);
+    made_instance_read(store, again);
     for (size_t at = 0; at < SECTOR; at += 64)
         assert_memory_not_equal(image + 2 * SECTOR + at, again + 2 * SECTOR + at, 64);
 }
@@ -193,8 +154,8 @@ static void a_record_is_for_its_key_and_of_its_size(void **state)
     (void)state;
     static uint8_t image[IMAGE_SIZE], plain[MIDDLE_SIZE + 1];
 
-    make_blank(image);
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(image);
+    made_instance_blank(image);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(image);
     assert_int_equal(
         instance_store_read(store, instance_uuid_manager, first_key, plain, MIDDLE_SIZE, NULL),
         -ENOENT);
@@ -222,10 +183,10 @@ static void assert_not_written(
     static uint8_t before[IMAGE_SIZE], after[IMAGE_SIZE];
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
-    get_image(store, before);
+    made_instance_read(store, before);
     assert_true(write_value(store, uuid, first_key, size, 'x', &error) < 0);
     assert_error(&error, kind, words);
-    get_image(store, after);
+    made_instance_read(store, after);
     assert_memory_equal(after, before, IMAGE_SIZE);
 }
 
@@ -236,8 +197,8 @@ static void a_record_of_another_size_or_too_large_is_not_written(void **state)
     static uint8_t image[IMAGE_SIZE];
 
     for (size_t i = 0; i < ELEMENTS_OF(sizes); i++) {
-        make_blank(image);
-        _cleanup_(instance_store_freep) InstanceStore *store = open_store(image);
+        made_instance_blank(image);
+        _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(image);
         write_well(store, instance_uuid_manager, first_key, sizes[i], 'v');
         for (size_t j = 0; j < ELEMENTS_OF(sizes); j++) {
             if (j != i)
@@ -257,8 +218,8 @@ static void a_record_that_would_reach_into_the_journal_is_not_written(void **sta
     (void)state;
     static uint8_t image[IMAGE_SIZE];
 
-    make_blank(image);
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(image);
+    made_instance_blank(image);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(image);
     write_well(store, instance_uuid_manager, first_key, LARGE_SIZE, 'm');
     const size_t room = JOURNAL_OFFSET - (size_t)store->image->end_offset -
                         2 * INSTANCE_RECORD_HEADER_SIZE - CRYPTO_SEALED_MORE;
@@ -295,18 +256,18 @@ static void an_image_has_a_list_and_a_journal_apart_from_it(void **state)
     (void)state;
     static uint8_t image[IMAGE_SIZE];
 
-    make_blank(image);
+    made_instance_blank(image);
     assert_not_opened(image, IMAGE_SIZE - SECTOR, "too small: at least 131584");
     assert_not_opened(image, 0, "too small");
     image[0]++;
     assert_not_opened(image, IMAGE_SIZE, "no instance image");
 
-    make_blank(image);
+    made_instance_blank(image);
     instance_record_make_header(instance_uuid_manager, JOURNAL_OFFSET - 3 * SECTOR + 1,
                                 image + SECTOR);
     assert_not_opened(image, IMAGE_SIZE, "reach into its journal");
     instance_record_make_header(instance_uuid_manager, JOURNAL_OFFSET - 3 * SECTOR, image + SECTOR);
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(image);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(image);
     assert_int_equal(store->image->end_offset, JOURNAL_OFFSET - SECTOR);
 }
 
@@ -318,10 +279,10 @@ static void an_image_must_be_open_for_reading_and_writing(void **state)
     InstanceStore *store;
     int fd;
 
-    make_blank(image);
-    _cleanup_close_ int file = make_file(image);
+    made_instance_blank(image);
+    _cleanup_close_ int file = made_instance_file(image);
     assert_int_equal(fd_reopen(file, O_RDONLY, &fd), 0);
-    store = open_file(fd); /* one that nobody has to write can be read */
+    store = made_instance_open_file(fd); /* one that nobody has to write can be read */
     assert_true(write_value(store, instance_uuid_manager, first_key, 1, 'v', &error) < 0);
     assert_int_equal(error.kind, ERROR_INVALID_FILE);
     instance_store_free(store);
@@ -359,7 +320,7 @@ typedef struct SecondCut {
 static void judge_second_cut(const uint8_t *bytes, void *userdata)
 {
     const SecondCut *second = userdata;
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(bytes);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(bytes);
 
     assert_int_equal(read_updated(second->update, store), second->seed);
 }
@@ -369,9 +330,9 @@ static void judge_cut(const uint8_t *bytes, void *userdata)
     Update *update = userdata;
     _cleanup_(power_cut_deinit) PowerCut cut;
 
-    int fd = make_file(bytes);
+    int fd = made_instance_file(bytes);
     power_cut_begin(&cut, 0);
-    _cleanup_(instance_store_freep) InstanceStore *store = open_file(fd);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open_file(fd);
     power_cut_end();
     uint8_t seed = read_updated(update, store);
     if (seed == update->new)
@@ -391,7 +352,7 @@ static void judge_cut(const uint8_t *bytes, void *userdata)
 static void cut_update(Update *update)
 {
     _cleanup_(power_cut_deinit) PowerCut cut;
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(update->before);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(update->before);
 
     update->n_old = update->n_new = 0;
     power_cut_begin(&cut, 0);
@@ -399,16 +360,16 @@ static void cut_update(Update *update)
     power_cut_end();
     power_cut_try(&cut, update->before, IMAGE_SIZE, judge_cut, update);
     assert_true(update->n_old > 0 && update->n_new > 0);
-    get_image(store, update->before);
+    made_instance_read(store, update->before);
     update->old = update->new;
 }
 
 static void start(Update *update)
 {
-    make_blank(update->before);
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(update->before);
+    made_instance_blank(update->before);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(update->before);
     write_well(store, instance_uuid_pvmfw, first_key, SMALL_SIZE, 'p');
-    get_image(store, update->before);
+    made_instance_read(store, update->before);
 }
 
 static void an_update_is_whole_or_not_there_whenever_power_goes(void **state)
@@ -433,7 +394,7 @@ static void an_update_is_whole_or_not_there_whenever_power_goes(void **state)
 static size_t count_requests(const Update *update)
 {
     _cleanup_(power_cut_deinit) PowerCut cut;
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(update->before);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(update->before);
 
     power_cut_begin(&cut, 0);
     write_well(store, instance_uuid_manager, second_key, update->size, update->new);
@@ -469,7 +430,8 @@ static void a_failed_update_is_told_and_whole_or_not_there_later(void **state)
             update.new = 'b';
         }
         for (size_t fail_at = count_requests(&update); fail_at > 0; fail_at--) {
-            _cleanup_(instance_store_freep) InstanceStore *store = open_store(update.before);
+            _cleanup_(instance_store_freep) InstanceStore *store =
+                made_instance_open(update.before);
 
             fail_update(&update, fail_at, store);
             store = reopen(store);
@@ -497,15 +459,15 @@ static void an_update_after_a_failed_one_can_lose_power_as_well(void **state)
         _cleanup_(power_cut_deinit) PowerCut cut;
         Update next = { .size = MIDDLE_SIZE, .new = 'c' };
 
-        _cleanup_(instance_store_freep) InstanceStore *store = open_store(before);
+        _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(before);
         fail_update(&update, fail_at, store);
-        get_image(store, next.before);
+        made_instance_read(store, next.before);
         if (fail_at == FLUSH_OF_RECORD) { /* which has put a part of it on the disk */
             const InstanceRecord *record = instance_image_find(store->image, instance_uuid_manager);
             off_t payload = (off_t)record->offset + INSTANCE_RECORD_HEADER_SIZE;
 
             assert_int_equal(pwrite(store->fd, before + payload, SECTOR, payload), SECTOR);
-            get_image(store, next.before);
+            made_instance_read(store, next.before);
             assert_int_equal(
                 read_value(store, instance_uuid_manager, second_key, next.size, 'a', 'b'), REFUSED);
         }
@@ -513,7 +475,7 @@ static void an_update_after_a_failed_one_can_lose_power_as_well(void **state)
         write_well(store, instance_uuid_manager, second_key, next.size, next.new);
         power_cut_end();
         {
-            _cleanup_(instance_store_freep) InstanceStore *failed = open_store(next.before);
+            _cleanup_(instance_store_freep) InstanceStore *failed = made_instance_open(next.before);
 
             next.old = read_value(failed, instance_uuid_manager, second_key, next.size, 'a', 'b');
         }
@@ -527,11 +489,11 @@ static void an_update_after_a_failed_one_can_lose_power_as_well(void **state)
 /* Two records, of one sector and of more. */
 static void make_two(uint8_t image[static IMAGE_SIZE])
 {
-    make_blank(image);
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(image);
+    made_instance_blank(image);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(image);
     write_well(store, instance_uuid_pvmfw, first_key, 100, 'p');
     write_well(store, instance_uuid_manager, second_key, MIDDLE_SIZE, 'm');
-    get_image(store, image);
+    made_instance_read(store, image);
 }
 
 typedef enum Outcome {
@@ -576,7 +538,7 @@ static unsigned flip_bits(const uint8_t image[static IMAGE_SIZE],
                           size_t end,
                           uint8_t new_seed)
 {
-    _cleanup_close_ int fd = make_file(image);
+    _cleanup_close_ int fd = made_instance_file(image);
     unsigned outcomes = 0;
 
     for (size_t bit = start * 8; bit < end * 8; bit++) {
@@ -659,7 +621,7 @@ static void make_journal(uint8_t image[static IMAGE_SIZE])
     _cleanup_(power_cut_deinit) PowerCut cut;
 
     make_two(before);
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(before);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(before);
     power_cut_begin(&cut, 0);
     write_well(store, instance_uuid_manager, second_key, MIDDLE_SIZE, 'n');
     power_cut_end();
@@ -705,7 +667,7 @@ static void a_journal_of_anything_else_is_refused_or_ignored(void **state)
     /* One that was sealed by another instance does what flipped bits of the record do. */
     make_journal(image);
     memcpy(other, image, IMAGE_SIZE);
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(other);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(other);
     assert_int_equal(read_value(store, instance_uuid_manager, first_key, MIDDLE_SIZE, 'm', 'n'),
                      REFUSED);
 
@@ -713,12 +675,12 @@ static void a_journal_of_anything_else_is_refused_or_ignored(void **state)
     make_journal(image);
     memset(image + JOURNAL_OFFSET + 16, 0, GUID_SIZE);
     store = instance_store_free(store);
-    store = open_store(image);
+    store = made_instance_open(image);
     assert_value(store, instance_uuid_manager, second_key, MIDDLE_SIZE, 'm');
     make_journal(image);
     memset(image + JOURNAL_OFFSET + 16 + GUID_SIZE + 3, 0xff, 5);
     store = instance_store_free(store);
-    store = open_store(image);
+    store = made_instance_open(image);
     assert_value(store, instance_uuid_manager, second_key, MIDDLE_SIZE, 'm');
 }
 
@@ -727,14 +689,14 @@ static void a_payload_under_the_name_of_another_record_is_refused(void **state)
     (void)state;
     static uint8_t image[IMAGE_SIZE];
 
-    make_blank(image);
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(image);
+    made_instance_blank(image);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(image);
     write_well(store, instance_uuid_pvmfw, first_key, 100, 'p');
     write_well(store, instance_uuid_manager, first_key, 100, 'm');
-    get_image(store, image);
+    made_instance_read(store, image);
     memcpy(image + 4 * SECTOR, image + 2 * SECTOR, SECTOR);
     store = instance_store_free(store);
-    store = open_store(image);
+    store = made_instance_open(image);
     assert_value(store, instance_uuid_pvmfw, first_key, 100, 'p');
     assert_int_equal(read_value(store, instance_uuid_manager, first_key, 100, 'm', 'p'), REFUSED);
 }
@@ -746,13 +708,13 @@ static void an_older_copy_of_one_record_alone_is_its_former_state(void **state)
     static uint8_t older[IMAGE_SIZE], image[IMAGE_SIZE];
 
     make_two(older);
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(older);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(older);
     write_well(store, instance_uuid_pvmfw, first_key, 100, 'q');
     write_well(store, instance_uuid_manager, second_key, MIDDLE_SIZE, 'n');
-    get_image(store, image);
+    made_instance_read(store, image);
     memcpy(image + 2 * SECTOR, older + 2 * SECTOR, SECTOR);
     store = instance_store_free(store);
-    store = open_store(image);
+    store = made_instance_open(image);
     assert_value(store, instance_uuid_pvmfw, first_key, 100, 'p');
     assert_value(store, instance_uuid_manager, second_key, MIDDLE_SIZE, 'n');
 }
@@ -763,12 +725,12 @@ static void an_older_journal_puts_its_record_back_to_its_former_state(void **sta
     static uint8_t older[IMAGE_SIZE], image[IMAGE_SIZE];
 
     make_journal(older);
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(older);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(older);
     write_well(store, instance_uuid_manager, second_key, MIDDLE_SIZE, 'o');
-    get_image(store, image);
+    made_instance_read(store, image);
     memcpy(image + JOURNAL_OFFSET, older + JOURNAL_OFFSET, INSTANCE_JOURNAL_SIZE);
     store = instance_store_free(store);
-    store = open_store(image);
+    store = made_instance_open(image);
     assert_value(store, instance_uuid_manager, second_key, MIDDLE_SIZE, 'n');
 }
 
@@ -778,9 +740,9 @@ static void sectors_of_two_states_of_a_record_are_refused(void **state)
     static uint8_t older[IMAGE_SIZE], image[IMAGE_SIZE];
 
     make_two(older);
-    _cleanup_(instance_store_freep) InstanceStore *store = open_store(older);
+    _cleanup_(instance_store_freep) InstanceStore *store = made_instance_open(older);
     write_well(store, instance_uuid_manager, second_key, MIDDLE_SIZE, 'n');
-    get_image(store, image);
+    made_instance_read(store, image);
     store = instance_store_free(store);
     for (unsigned sectors = 1; sectors < 7; sectors++) {
         static uint8_t mixed[IMAGE_SIZE];
@@ -790,7 +752,7 @@ static void sectors_of_two_states_of_a_record_are_refused(void **state)
             if (sectors >> i & 1)
                 memcpy(mixed + (4 + i) * SECTOR, older + (4 + i) * SECTOR, SECTOR);
         }
-        store = open_store(mixed);
+        store = made_instance_open(mixed);
         assert_int_equal(
             read_value(store, instance_uuid_manager, second_key, MIDDLE_SIZE, 'm', 'n'), REFUSED);
         store = instance_store_free(store);
