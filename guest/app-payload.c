@@ -295,13 +295,18 @@ static int open_service(PayloadState *state, Error *error)
 
 /* --- in order --- */
 
+static bool app_is_debuggable(const PayloadState *state)
+{
+    return state->handover.mode == DICE_MODE_DEBUG;
+}
+
 /* As in AVF: what a crash report shows of a payload is for those who may look into it anyway,
  * unless the payload itself says otherwise. */
 static bool exports_crash_reports(const PayloadState *state)
 {
     if (state->config && state->config->export_tombstones != PAYLOAD_CHOICE_DEFAULT)
         return state->config->export_tombstones == PAYLOAD_CHOICE_YES;
-    return state->handover.mode == DICE_MODE_DEBUG;
+    return app_is_debuggable(state);
 }
 
 static int establish(PayloadState *state, GuestErrorCode *ret_code, Error *error)
@@ -316,10 +321,14 @@ static int establish(PayloadState *state, GuestErrorCode *ret_code, Error *error
                                   error);
 }
 
-static int make_runnable(PayloadState *state, GuestErrorCode *ret_code, Error *error)
+static int make_runnable(PayloadState *state,
+                         BootTimes *times,
+                         GuestErrorCode *ret_code,
+                         Error *error)
 {
     *ret_code = GUEST_ERROR_PAYLOAD_VERIFICATION_FAILED;
     int r = mount_archives(state->identity, error);
+    boot_times_mark(times, BOOT_STEP_ARCHIVES);
     if (r < 0)
         return r;
     *ret_code = GUEST_ERROR_PAYLOAD_INVALID_CONFIG;
@@ -328,6 +337,8 @@ static int make_runnable(PayloadState *state, GuestErrorCode *ret_code, Error *e
         return r;
     *ret_code = GUEST_ERROR_UNKNOWN;
     r = set_up_storage(state, error);
+    if (state->has_storage)
+        boot_times_mark(times, BOOT_STEP_STORAGE);
     if (r >= 0)
         r = open_service(state, error);
     if (r >= 0)
@@ -339,6 +350,7 @@ static int make_runnable(PayloadState *state, GuestErrorCode *ret_code, Error *e
 
 static int app_prepare(PayloadState **ret_state,
                        PayloadOptions *ret_options,
+                       BootTimes *times,
                        GuestErrorCode *ret_code,
                        Error *error)
 {
@@ -348,11 +360,13 @@ static int app_prepare(PayloadState **ret_state,
     if (!state)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     int r = establish(state, ret_code, error);
+    boot_times_mark(times, BOOT_STEP_IDENTITY);
     if (r >= 0)
-        r = make_runnable(state, ret_code, error);
+        r = make_runnable(state, times, ret_code, error);
     if (r < 0)
         return r;
 
+    boot_times_merge(times, &state->handover.times);
     *ret_options = (PayloadOptions){
         .path = state->arguments[0],
         .arguments = state->arguments,

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "common/error.h"
+#include "guest/boot-times.h"
 #include "guest/dice.h"
 
 /* The descriptor that guest-manager finds the pipe at. */
@@ -15,6 +16,7 @@ typedef struct BootHandover {
     DiceSecrets secrets; /* guest-manager's own */
     DiceMode mode;
     bool is_new_instance;
+    BootTimes times; /* so far */
 } BootHandover;
 
 /* Puts it into a new pipe at BOOT_HANDOVER_FD, which stays open over exec. */

@@ -17,6 +17,7 @@
 #include "composite-disk/byte-source.h"
 #include "guest/boot-handover.h"
 #include "guest/boot-record.h"
+#include "guest/boot-times.h"
 #include "guest/crypto.h"
 #include "guest/device-mapper.h"
 #include "guest/dice.h"
@@ -51,6 +52,7 @@ typedef struct FirstStage {
     DiceSecrets secrets; /* of this stage, then of the next */
     VerifiedBoot boot;
     BootIdentity identity;
+    BootTimes times;
     GuestErrorCode failure; /* what the host is told when the step under way fails */
 } FirstStage;
 
@@ -264,6 +266,8 @@ static int execute_manager(FirstStage *stage, Error *error)
                               .mode = get_mode(stage),
                               .is_new_instance = stage->identity.is_new };
 
+    boot_times_mark(&stage->times, BOOT_STEP_ROOT);
+    handover.times = stage->times;
     int r = boot_handover_send(&handover, error);
     explicit_bzero(&handover, sizeof(handover));
     explicit_bzero(&stage->secrets, sizeof(stage->secrets));
@@ -276,23 +280,29 @@ static int execute_manager(FirstStage *stage, Error *error)
 static int boot(FirstStage *stage, Error *error)
 {
     stage->failure = GUEST_ERROR_UNKNOWN;
+    boot_times_mark(&stage->times, BOOT_STEP_KERNEL);
     int r = set_up(stage, error);
+    boot_times_mark(&stage->times, BOOT_STEP_MODULES);
     if (r >= 0)
         r = derive_first_secrets(&stage->secrets, error);
     if (r < 0)
         return r;
     stage->failure = GUEST_ERROR_PAYLOAD_VERIFICATION_FAILED;
     r = verify_vbmeta(stage, error);
+    boot_times_mark(&stage->times, BOOT_STEP_VBMETA);
     if (r >= 0)
         r = identify_instance(stage, error);
     if (r < 0)
         return r;
     stage->failure = GUEST_ERROR_PAYLOAD_VERIFICATION_FAILED;
+    boot_times_mark(&stage->times, BOOT_STEP_RECORD);
     r = derive_next_secrets(stage, error);
+    boot_times_mark(&stage->times, BOOT_STEP_SECRETS);
     if (r >= 0)
         r = mount_system(stage, error);
     if (r < 0)
         return r;
+    boot_times_mark(&stage->times, BOOT_STEP_SYSTEM);
     stage->failure = GUEST_ERROR_UNKNOWN;
     r = switch_root(error);
     return r < 0 ? r : execute_manager(stage, error);

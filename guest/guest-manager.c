@@ -65,6 +65,7 @@ typedef struct Manager {
     bool ready_reported;
     GuestLink link;
     GuestSubscription subscription;
+    BootTimes times;
     OutputStream log_stream;
     OutputStream payload_stream;
 } Manager;
@@ -385,11 +386,21 @@ static void manager_open_exec_service(Manager *manager, const char *directory)
     error_clear(&error);
 }
 
+static void manager_log_times(Manager *manager)
+{
+    char text[BOOT_TIMES_TEXT_MAX];
+
+    if (!manager->source->is_debuggable(manager->payload))
+        return;
+    boot_times_format(&manager->times, text);
+    manager_log(manager, "boot times in us: %s", text);
+}
+
 static int manager_start_payload(Manager *manager, GuestErrorCode *ret_code, Error *error)
 {
     PayloadOptions options;
 
-    int r = manager->source->prepare(&manager->payload, &options, ret_code, error);
+    int r = manager->source->prepare(&manager->payload, &options, &manager->times, ret_code, error);
     if (r < 0)
         return r;
     *ret_code = GUEST_ERROR_PAYLOAD_INVALID_CONFIG;
@@ -400,6 +411,7 @@ static int manager_start_payload(Manager *manager, GuestErrorCode *ret_code, Err
 
     manager_open_exec_service(manager, options.directory);
     options.ready_socket = READY_SOCKET_PATH;
+    boot_times_mark(&manager->times, BOOT_STEP_PAYLOAD);
     manager_log(manager, "starting the payload %s%s", options.path,
                 options.privileged ? " with all privileges (debug)" : "");
     /* As in AVF the report comes before the payload's first instruction. */
@@ -409,6 +421,7 @@ static int manager_start_payload(Manager *manager, GuestErrorCode *ret_code, Err
         return r;
 
     manager->payload_phase = PAYLOAD_RUNNING;
+    manager_log_times(manager); /* now that the payload does not wait for it */
     return 0;
 }
 
@@ -480,12 +493,14 @@ void guest_manager_run(const PayloadSource *source)
 
     if (!manager)
         return;
+    boot_times_mark(&manager->times, BOOT_STEP_MANAGER);
     if (manager_set_up(manager, &error) < 0) {
         manager_log(manager, "cannot go on: %s", error_get_message(&error));
         error_clear(&error);
         return;
     }
 
+    boot_times_mark(&manager->times, BOOT_STEP_LINK);
     manager_run_payload(manager, &end);
     manager_finish_output(manager);
     manager_report_end(manager, &end);

@@ -6,6 +6,7 @@ guest_cflags = $(WARNING_CFLAGS) $(HARDENING_CFLAGS) $(JSON_CFLAGS) -fno-pie
 guest_ldflags = -all-static -Wl,-z,relro,-z,now,-z,noexecstack
 
 guest_sources = \
+	%D%/boot-times.c %D%/boot-times.h \
 	%D%/crash-reporting.c %D%/crash-reporting.h \
 	%D%/deadline.c %D%/deadline.h \
 	%D%/exec-process.c %D%/exec-process.h \
@@ -66,8 +67,8 @@ pkglibexec_PROGRAMS += programs/first-stage
 programs_first_stage_SOURCES = \
 	%D%/first-stage-main.c \
 	%D%/first-stage.c %D%/first-stage.h \
-	%D%/boot-handover.c %D%/boot-record.c %D%/crypto.c %D%/deadline.c %D%/device-mapper.c \
-	%D%/dice.c %D%/guest-link.c %D%/instance-store.c %D%/modules.c %D%/mounts.c \
+	%D%/boot-handover.c %D%/boot-record.c %D%/boot-times.c %D%/crypto.c %D%/deadline.c \
+	%D%/device-mapper.c %D%/dice.c %D%/guest-link.c %D%/instance-store.c %D%/modules.c %D%/mounts.c \
 	%D%/payload-partition.c %D%/verified-boot.c \
 	$(protocol_guest_sources) \
 	common/bytes.c common/error.c common/fd.c common/json-keys.c common/random.c common/text.c \

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/error.h"
+#include "guest/boot-times.h"
 #include "guest/payload-service.h"
 #include "guest/payload.h"
 #include "protocol/guest-message.h"
@@ -16,13 +17,15 @@ typedef struct PayloadSource {
     int (*set_up)(Error *error);
 
     /* Makes the payload runnable: *@ret_options lends from *@ret_state. When it fails, @ret_code is
-     * what the host is told besides the sentence. */
+     * what the host is told besides the sentence. @times gets what steps there are. */
     int (*prepare)(PayloadState **ret_state,
                    PayloadOptions *ret_options,
+                   BootTimes *times,
                    GuestErrorCode *ret_code,
                    Error *error);
 
-    /* Whether whoever starts the VM may look into it, once it is prepared: see exec-service.h. */
+    /* Whether whoever starts the VM may look into it, once it is prepared: by commands (exec-service.h)
+     * and in the log. */
     bool (*is_debuggable)(const PayloadState *state);
 
     /* Lends what answers the payload's calls; NULL when nothing does. */

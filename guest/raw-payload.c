@@ -37,12 +37,14 @@ static int raw_set_up(Error *error)
 
 static int raw_prepare(PayloadState **ret_state,
                        PayloadOptions *ret_options,
+                       BootTimes *times,
                        GuestErrorCode *ret_code,
                        Error *error)
 {
     _cleanup_(raw_freep) PayloadState *state = calloc(1, sizeof(*state));
     char device[UEVENT_VALUE_MAX + sizeof("/dev/")];
 
+    (void)times;
     *ret_code = GUEST_ERROR_PAYLOAD_INVALID_CONFIG;
     if (!state)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");

@@ -41,6 +41,7 @@ guest_unit_tests = \
 	%D%/test-apk-identity \
 	%D%/test-apk-verity \
 	%D%/test-boot-record \
+	%D%/test-boot-times \
 	%D%/test-cbor \
 	%D%/test-crypto \
 	%D%/test-device-mapper \
@@ -84,6 +85,7 @@ tests_unit_test_boot_record_SOURCES = %D%/test-boot-record.c $(made_instance_sou
 	$(power_cut_sources)
 tests_unit_test_boot_record_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_boot_record_LDFLAGS = $(power_cut_ldflags)
+tests_unit_test_boot_times_LDADD = $(guest_unit_libs)
 tests_unit_test_cbor_LDADD = $(guest_unit_libs)
 tests_unit_test_crypto_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_crypto_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=calloc
