@@ -35,11 +35,15 @@ class Guest:
         self.kernel, self.initrd = kernel, initrd
 
 
+def find_kernel_package(build):
+    return sorted(glob.glob(f'{build}/guest-image-cache/linux-image-*.deb'))[-1]
+
+
 def make_guests(build, directory):
     """The kernel as it is packaged, and unpacked as the guest image has it."""
     initrd, packed = f'{directory}/initrd', f'{directory}/vmlinuz'
     cpio(initrd, {'init': f'{build}/programs/guest-up'})
-    package = sorted(glob.glob(f'{build}/guest-image-cache/linux-image-*.deb'))[-1]
+    package = find_kernel_package(build)
     with open(packed, 'wb') as file:
         subprocess.run(f'dpkg-deb --fsys-tarfile "{package}" | '
                        "tar -xO --wildcards './boot/vmlinuz-*'", shell=True, check=True,
@@ -66,18 +70,19 @@ def read_until(fd, word):
 class Bare:
     """QEMU without anybody around it."""
 
-    def __init__(self, guest, paused=False, accelerator='tcg'):
+    def __init__(self, guest, paused=False, accelerator='tcg', machine=None):
+        machine = machine or [
+            '-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-S', '-machine',
+            f'q35,accel={accelerator},usb=off', '-cpu', 'max', '-m', str(MEMORY_MIB), '-append',
+            PARAMS, '-sandbox', SANDBOX]
         self.control, control = socket.socketpair()
         self.console, console = socket.socketpair()
         self.began = now()
         self.process = subprocess.Popen(
-            ['qemu-system-x86_64', '-nodefaults', '-no-user-config', '-no-reboot', '-display',
-             'none', '-S', '-machine', f'q35,accel={accelerator},usb=off', '-cpu', 'max', '-m',
-             str(MEMORY_MIB), '-kernel', guest.kernel, '-initrd', guest.initrd, '-append',
-             PARAMS, '-sandbox', SANDBOX, '-chardev', f'socket,id=q,fd={control.fileno()}',
-             '-mon', 'chardev=q,mode=control', '-chardev', f'socket,id=c,fd={console.fileno()}',
-             '-serial', 'chardev:c'], stdin=subprocess.DEVNULL,
-            pass_fds=[control.fileno(), console.fileno()])
+            ['qemu-system-x86_64', *machine, '-kernel', guest.kernel, '-initrd', guest.initrd,
+             '-chardev', f'socket,id=q,fd={control.fileno()}', '-mon', 'chardev=q,mode=control',
+             '-chardev', f'socket,id=c,fd={console.fileno()}', '-serial', 'chardev:c'],
+            stdin=subprocess.DEVNULL, pass_fds=[control.fileno(), console.fileno()])
         self.pidfd = os.pidfd_open(self.process.pid)
         control.close()
         console.close()

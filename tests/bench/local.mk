@@ -1,5 +1,6 @@
 # make bench: figures beside QEMU started bare, and of disks and images beside other tools. BENCH_FLAGS="--peer NAME=COMMAND" adds other
-# benches that print the same names, and so does BUS_BENCH_FLAGS; SANDBOX_BENCH_FLAGS="--spawn COMMAND" the floors of a launch.
+# benches that print the same names, and so does BUS_BENCH_FLAGS; SANDBOX_BENCH_FLAGS="--spawn COMMAND" the floors of a launch;
+# MICROGUEST_BENCH_FLAGS=--peer builds a Debian guest to put beside microguest, which takes minutes.
 bus_bench_programs = programs/bus-calls programs/bus-create programs/bus-echo programs/bus-kill
 EXTRA_PROGRAMS += programs/guest-up $(bus_bench_programs)
 programs_guest_up_SOURCES = %D%/guest-up.c
@@ -17,18 +18,21 @@ programs_bus_echo_LDADD = $(DBUS_LIBS) $(SYSTEMD_LIBS)
 programs_bus_kill_SOURCES = %D%/bus-kill.c $(bench_bus_sources)
 programs_bus_kill_LDADD = $(DBUS_LIBS)
 
-EXTRA_DIST += %D%/bare.py %D%/bench.py %D%/bus.py %D%/composite.py %D%/figures.py %D%/merkle.py %D%/sandbox.py
+EXTRA_DIST += %D%/bare.py %D%/bench.py %D%/build-debian-guest %D%/bus.py %D%/composite.py %D%/figures.py \
+	%D%/merkle.py %D%/microguest.py %D%/sandbox.py
 BENCH_FLAGS =
 BUS_BENCH_FLAGS =
 COMPOSITE_BENCH_FLAGS =
 MERKLE_BENCH_FLAGS =
+MICROGUEST_BENCH_FLAGS =
 SANDBOX_BENCH_FLAGS =
 
 .PHONY: bench
-bench: all guest-image.stamp programs/guest-up $(bus_bench_programs) programs/hash-tree \
+bench: all guest-image.stamp microguest.stamp programs/guest-up $(bus_bench_programs) programs/hash-tree \
 	programs/payloads/probe programs/vmm-launcher-for-tests
 	$(srcdir)/tests/bench/composite.py $(abs_builddir) $(COMPOSITE_BENCH_FLAGS)
 	$(srcdir)/tests/bench/merkle.py $(abs_builddir) $(MERKLE_BENCH_FLAGS)
 	$(srcdir)/tests/bench/sandbox.py $(abs_builddir) $(SANDBOX_BENCH_FLAGS)
 	$(srcdir)/tests/bench/bus.py $(abs_builddir) $(BUS_BENCH_FLAGS)
+	$(srcdir)/tests/bench/microguest.py $(abs_builddir) $(MICROGUEST_BENCH_FLAGS)
 	$(srcdir)/tests/bench/bench.py $(abs_builddir) $(BENCH_FLAGS)
