@@ -150,6 +150,8 @@ zipfuse_sources = \
 	%D%/zip-files.c %D%/zip-files.h \
 	%D%/zip-tree.c %D%/zip-tree.h
 
+# Static, as every boot waits for it, and yet at an address of the kernel's choice, as it reads what
+# others wrote.
 pkglibexec_PROGRAMS += programs/zipfuse
 programs_zipfuse_SOURCES = \
 	%D%/zipfuse-main.c \
@@ -160,7 +162,7 @@ programs_zipfuse_SOURCES = \
 	composite-disk/zip-stream.c
 programs_zipfuse_CPPFLAGS = $(guest_cppflags)
 programs_zipfuse_CFLAGS = $(guest_dynamic_cflags) $(FUSE_CFLAGS)
-programs_zipfuse_LDFLAGS = $(HOST_LDFLAGS)
+programs_zipfuse_LDFLAGS = -static-pie -Wl,-z,relro,-z,now,-z,noexecstack
 programs_zipfuse_LDADD = $(FUSE_LIBS) $(ZLIB_LIBS)
 
 # libvmpayload, which payloads link: a shared library in the guest, which runs with nothing but
