@@ -12,7 +12,7 @@
 #include "common/fd.h"
 #include "guest/helper-process.h"
 
-#define ZIPFUSE_PATH "/usr/lib/microguest/zipfuse"
+#define ZIPFUSE_PATH "/usr/lib/microguest/boot/zipfuse"
 
 static int mount_fuse(int fuse_fd, const char *directory)
 {

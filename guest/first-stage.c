@@ -36,8 +36,12 @@
 #define SECRET_PATH "/instance-secret"
 #define SECRET_SIZE 64
 
-#define ROOT_PATH    "/root"
-#define MANAGER_PATH "/usr/lib/microguest/guest-manager"
+#define ROOT_PATH "/root"
+/* The programs that every boot needs are in the initramfs: read from the system, each would have to
+ * be hashed and unpacked by the guest. In the system there is a directory to show them in. */
+#define PROGRAMS_PATH        "/programs"
+#define SYSTEM_PROGRAMS_PATH "/usr/lib/microguest/boot"
+#define MANAGER_PATH         SYSTEM_PROGRAMS_PATH "/guest-manager"
 
 #define PARTITION_TIMEOUT_MSEC 5000
 
@@ -213,8 +217,18 @@ static int mount_system(const FirstStage *stage, Error *error)
     return 0;
 }
 
-/* Everything there was in the initramfs would take memory until the guest ends. The list is the
- * builder's; what cannot be removed stays. */
+static int show_programs(Error *error)
+{
+    static const char place[] = ROOT_PATH SYSTEM_PROGRAMS_PATH;
+
+    if (mount(PROGRAMS_PATH, place, NULL, MS_BIND, NULL) < 0 ||
+        mount(NULL, place, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot mount the programs");
+    return 0;
+}
+
+/* Everything else there was in the initramfs would take memory until the guest ends. The list is
+ * the builder's; what cannot be removed stays. */
 static void empty_initramfs(void)
 {
     char path[sizeof("/lib/modules/") + MODULE_NAME_MAX], list[4096], name[MODULE_NAME_MAX + 1];
@@ -300,6 +314,8 @@ static int boot(FirstStage *stage, Error *error)
     boot_times_mark(&stage->times, BOOT_STEP_SECRETS);
     if (r >= 0)
         r = mount_system(stage, error);
+    if (r >= 0)
+        r = show_programs(error);
     if (r < 0)
         return r;
     boot_times_mark(&stage->times, BOOT_STEP_SYSTEM);
