@@ -378,11 +378,6 @@ static int app_prepare(PayloadState **ret_state,
     return 0;
 }
 
-static bool app_is_debuggable(const PayloadState *state)
-{
-    return state->handover.mode == DICE_MODE_DEBUG;
-}
-
 static PayloadService *app_get_service(PayloadState *state)
 {
     return state ? state->service : NULL;

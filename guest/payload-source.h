@@ -24,8 +24,8 @@ typedef struct PayloadSource {
                    GuestErrorCode *ret_code,
                    Error *error);
 
-    /* Whether whoever starts the VM may look into it, once it is prepared: by commands (exec-service.h)
-     * and in the log. */
+    /* Whether whoever starts the VM may look into it, once it is prepared: by commands
+     * (exec-service.h) and in the log. */
     bool (*is_debuggable)(const PayloadState *state);
 
     /* Lends what answers the payload's calls; NULL when nothing does. */
