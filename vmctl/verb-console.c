@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
@@ -174,6 +176,8 @@ static int open_console(Console *console, const Options *options, Error *error)
                        : options->force   ? "take-over"
                                           : "read-write";
 
+    Error cause = ERROR_INIT;
+
     if (options->read_only && options->force)
         return error_set(error, ERROR_INVALID_ARGUMENT,
                          "'--read-only' takes nobody's place: it does not go with '--force'");
@@ -181,8 +185,15 @@ static int open_console(Console *console, const Options *options, Error *error)
     if (r < 0)
         return r;
     console->read_only = options->read_only;
-    return vm_stream_open(options->bus, options->arguments[0], "OpenConsole", mode,
-                          &console->stream_fd, error);
+    r = vm_stream_open(options->bus, options->arguments[0], "OpenConsole", mode,
+                       &console->stream_fd, &cause);
+    if (r < 0 && cause.kind == ERROR_INVALID_STATE && strstr(error_get_message(&cause), "is taken"))
+        (void)error_set(error, ERROR_INVALID_STATE,
+                        "the console of VM %s is taken, somebody types there: --read-only reads "
+                        "along, --force takes it over",
+                        options->arguments[0]);
+    error_move(error, &cause);
+    return r;
 }
 
 int verb_console(const Options *options)

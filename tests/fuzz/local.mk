@@ -11,6 +11,7 @@ fuzz_targets = \
 	%D%/fuzz-composite-descriptor \
 	%D%/fuzz-crash-core \
 	%D%/fuzz-encrypted-storage \
+	%D%/fuzz-exec-message \
 	%D%/fuzz-gpt \
 	%D%/fuzz-guest-message \
 	%D%/fuzz-guest-rings \
@@ -38,6 +39,8 @@ tests_fuzz_fuzz_crash_core_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_encrypted_storage_LDADD = libguest.a libcomposite-disk.a libcommon.a \
 	$(MBEDTLS_LIBS) $(fuzz_libs)
 tests_fuzz_fuzz_encrypted_storage_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_exec_message_LDADD = libprotocol.a libcommon.a $(fuzz_libs)
+tests_fuzz_fuzz_exec_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_gpt_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_gpt_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_apk_manifest_LDADD = $(composite_disk_libs) $(fuzz_libs)

@@ -43,6 +43,8 @@ integration_tests = \
 	%D%/test-user-mode.py \
 	%D%/test-vbmeta.py \
 	%D%/test-vmctl.py \
+	%D%/test-vmctl-streams.py \
+	%D%/test-vmctl-terminal.py \
 	%D%/test-vsock.py \
 	%D%/test-zipfuse.py
 # What these are about, QEMU's versions, the packaged policies, how much memory is used and what goes
@@ -63,7 +65,8 @@ endif
 EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/apexes.py \
 	tests/helpers/apps.py tests/helpers/backports.py tests/helpers/features.py \
 	tests/helpers/harness.py tests/helpers/launcher.py tests/helpers/microguest.py \
-	tests/helpers/policies.py tests/helpers/tool.py tests/helpers/wire.py
+	tests/helpers/policies.py tests/helpers/shell_payload.py \
+	tests/helpers/tool.py tests/helpers/wire.py
 
 # Hash trees of any file.
 EXTRA_PROGRAMS = programs/hash-tree
@@ -77,6 +80,14 @@ programs_payloads_probe_CPPFLAGS = $(payload_cppflags)
 programs_payloads_probe_CFLAGS = $(guest_cflags)
 programs_payloads_probe_LDFLAGS = $(guest_ldflags)
 programs_payloads_probe_LDADD = libvmpayload.a
+
+# Talks over vsock in a guest.
+EXTRA_PROGRAMS += programs/payloads/vsock-talk
+programs_payloads_vsock_talk_SOURCES = tests/payloads/vsock-talk.c
+programs_payloads_vsock_talk_CPPFLAGS = $(guest_cppflags)
+programs_payloads_vsock_talk_CFLAGS = $(guest_cflags)
+programs_payloads_vsock_talk_LDFLAGS = $(guest_ldflags)
+programs_payloads_vsock_talk_LDADD =
 
 # Makes devices of partitions with the guest's modules.
 EXTRA_PROGRAMS += programs/payloads/devices
@@ -105,5 +116,5 @@ if INTEGRATION_TESTS
 TESTS += $(integration_tests)
 check_DATA += guest-image.stamp microguest.stamp
 check_PROGRAMS += programs/hash-tree programs/payloads/devices programs/payloads/probe \
-	$(app_probe_programs)
+	programs/payloads/vsock-talk $(app_probe_programs)
 endif

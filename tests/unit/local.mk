@@ -49,6 +49,8 @@ guest_unit_tests = \
 	%D%/test-crash-report \
 	%D%/test-encrypted-storage \
 	%D%/test-dice \
+	%D%/test-exec-message \
+	%D%/test-exec-service \
 	%D%/test-guest-link \
 	%D%/test-guest-message \
 	%D%/test-instance-store \
@@ -99,6 +101,8 @@ EXTRA_tests_unit_test_crash_report_DEPENDENCIES = programs/crash-reporter \
 	programs/payload-launcher programs/payloads/libcrash.so
 tests_unit_test_encrypted_storage_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_dice_LDADD = $(guest_verify_unit_libs)
+tests_unit_test_exec_message_LDADD = $(guest_unit_libs)
+tests_unit_test_exec_service_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_link_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_message_LDADD = $(guest_unit_libs)
 tests_unit_test_instance_store_SOURCES = %D%/test-instance-store.c $(made_instance_sources) \
@@ -149,19 +153,23 @@ EXTRA_tests_unit_test_sealed_counter_DEPENDENCIES = programs/payload-launcher \
 vmctl_unit_tests = \
 	%D%/test-app-archive \
 	%D%/test-config-files \
+	%D%/test-detach-key \
 	%D%/test-exit-status \
 	%D%/test-options \
 	%D%/test-output-copy \
+	%D%/test-stream-relay \
 	%D%/test-work-directory
 
 vmctl_unit_libs = $(vmctl_libs) $(CMOCKA_LIBS)
 tests_unit_test_app_archive_SOURCES = %D%/test-app-archive.c $(made_zip_sources)
 tests_unit_test_app_archive_LDADD = $(vmctl_unit_libs)
 tests_unit_test_config_files_LDADD = $(vmctl_unit_libs)
+tests_unit_test_detach_key_LDADD = $(vmctl_unit_libs)
 tests_unit_test_exit_status_LDADD = $(vmctl_unit_libs)
 tests_unit_test_options_LDADD = $(vmctl_unit_libs)
 tests_unit_test_output_copy_LDADD = $(vmctl_unit_libs)
 tests_unit_test_work_directory_LDADD = $(vmctl_unit_libs)
+tests_unit_test_stream_relay_LDADD = $(vmctl_unit_libs)
 
 # What the daemon and its libraries are made of, with the libraries in LDADD.
 daemon_unit_tests = \

@@ -1,0 +1,265 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""vmctl console and exec as a person has them: keys are typed by tmux, and the screen is read."""
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
+sys.dont_write_bytecode = True
+from harness import DEADLINE, Host, Suite, wait_until  # noqa: E402
+import shell_payload  # noqa: E402
+
+PROMPT = 'outside>'
+
+
+class Screen:
+    """A terminal of 80 columns and 24 rows with a shell in it."""
+
+    def __init__(self, directory, name):
+        self.socket = f'{directory}/{name}.tmux'
+        self.tmux('-f', '/dev/null', 'new-session', '-d', '-x', '80', '-y', '24',
+                  f'env PS1="{PROMPT}" bash --norc --noprofile')
+        self.wait_for(PROMPT)
+
+    def tmux(self, *arguments):
+        return subprocess.run(['tmux', '-S', self.socket, *arguments], check=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=DEADLINE).stdout
+
+    def read(self):
+        """The screen, less what is blank at its end."""
+        return self.tmux('capture-pane', '-p', '-J').rstrip()
+
+    def wait_for(self, text):
+        wait_until(lambda: text in self.read(), f'{text!r} on the screen:\n{self.read()}')
+
+    def wait_for_prompt(self):
+        wait_until(lambda: self.read().endswith(PROMPT), f'the prompt:\n{self.read()}')
+
+    def keys(self, *names):
+        self.tmux('send-keys', *names)
+
+    def line(self, text):
+        self.tmux('send-keys', '-l', text)
+        self.keys('Enter')
+
+    def clear(self):
+        self.line('clear')
+        wait_until(lambda: self.read() == PROMPT, 'an empty screen')
+
+    def run(self, *words):
+        self.line(shlex.join(words))
+
+    def status(self):
+        """The exit status of what ran last; and that the terminal is as it was."""
+        self.wait_for_prompt()
+        self.line('echo "status $?, $(stty -a | grep -c -- -icanon) raw"')
+        self.wait_for(' raw\n' + PROMPT)
+        said = [line for line in self.read().splitlines() if line.startswith('status ')][-1]
+        assert said.endswith(' 0 raw'), said
+        return int(said.split()[1].rstrip(','))
+
+    def resize(self, columns, rows):
+        self.tmux('resize-window', '-x', str(columns), '-y', str(rows))
+
+    def close(self):
+        self.tmux('kill-server')
+
+
+def with_screen(mode):
+    """Makes tests of functions that take a host, its VM "shell" and a screen."""
+    def decorator(function):
+        def run(suite):
+            host = Host(suite.build)
+            try:
+                with tempfile.TemporaryDirectory() as directory:
+                    vm = shell_payload.start(host, directory, mode=mode)
+                    screen = Screen(directory, 'screen')
+                    try:
+                        function(host, vm, screen)
+                    finally:
+                        screen.close()
+            finally:
+                status, left = host.close()
+                assert not left, left
+                assert status == 0, status
+        return run
+    return decorator
+
+
+def command(host, *arguments):
+    return [f'{host.build}/programs/vmctl', f'--bus={host.address}', *arguments]
+
+
+def read_until(stream, word):
+    seen = b''
+    while word not in seen:
+        part = os.read(stream.fileno(), 4096)
+        assert part, seen
+        seen += part
+
+
+def find(host, verb):
+    """The process that is this verb of vmctl."""
+    found = []
+
+    def is_there():
+        found[:] = [int(pid) for pid in os.listdir('/proc') if pid.isdigit() and is_it(pid)]
+        return len(found) == 1
+
+    def is_it(pid):
+        try:
+            with open(f'/proc/{pid}/cmdline', 'rb') as file:
+                words = file.read().split(b'\0')
+        except OSError:
+            return False
+        return words[0].endswith(b'/vmctl') and verb.encode() in words and \
+            f'--bus={host.address}'.encode() in words
+    wait_until(is_there, f'vmctl {verb}')
+    return found[0]
+
+
+@with_screen('wait')
+def test_exec_gives_the_command_a_terminal(host, _vm, screen):
+    screen.run(*command(host, 'exec', 'shell', '--', 'sh', '-c', 'PS1="in> " exec sh -i'))
+    screen.wait_for('in> ')
+    screen.line('tty; stty size; echo $TERM')
+    screen.wait_for('/dev/pts/0\n24 80\n')
+    screen.resize(100, 30)
+    screen.line('trap "echo resized to \\$(stty size)" WINCH; stty size')
+    screen.wait_for('30 100\n')
+    screen.resize(90, 20)
+    screen.line('')  # the shell runs traps between lines
+    screen.wait_for('resized to 20 90')
+    # Keys that would be signals here are the command's.
+    screen.line('sleep 1000')
+    screen.keys('C-c')
+    screen.line('echo interrupted $?')
+    screen.wait_for('interrupted 130')
+    screen.line('cat')
+    screen.line('echoed')
+    screen.wait_for('echoed\nechoed\n')
+    screen.keys('C-d')
+    screen.line('stty -echo; echo "no-"echo; exit 5')
+    screen.wait_for('no-echo')
+    assert screen.status() == 5
+
+
+@with_screen('wait')
+def test_exec_gives_back_the_terminal_however_it_ends(host, _vm, screen):
+    forever = ('sh', '-c', 'trap "" HUP INT TERM; echo running; while :; do sleep 1; done')
+    for options, keys in (((), ('C-]', 'C-]', 'C-]')), (('--escape=^a',), ('C-a',))):
+        screen.run(*command(host, 'exec', *options, 'shell', '--', *forever))
+        screen.wait_for('\nrunning')
+        screen.keys(*keys)
+        assert screen.status() == 128 + signal.SIGHUP
+        screen.clear()
+    # From outside, once the command heeds it.
+    screen.run(*command(host, 'exec', 'shell', '--', 'sleep', '1000'))
+    pid = find(host, 'exec')
+    wait_until(lambda: b'sleep\n' in subprocess.run(
+        command(host, 'exec', 'shell', '--', 'ps', '-o', 'comm'), stdin=subprocess.DEVNULL,
+        capture_output=True, check=True).stdout, 'the command')
+    os.kill(pid, signal.SIGTERM)
+    assert screen.status() == 128 + signal.SIGTERM
+    screen.clear()
+    # Whoever reads its output goes.
+    screen.run('bash', '-c', shlex.join(command(host, 'exec', 'shell', '--', 'yes')) + ' | head -n1')
+    screen.wait_for('\ny')
+    assert screen.status() == 0
+    screen.clear()
+    # The shell has it while we are stopped.
+    screen.run(*command(host, 'exec', 'shell', '--', 'cat'))
+    pid = find(host, 'exec')
+    screen.line('before')
+    screen.wait_for('before\nbefore')
+    os.kill(pid, signal.SIGTSTP)
+    assert screen.status() == 128 + signal.SIGSTOP
+    screen.line('fg')
+    screen.line('after')
+    screen.wait_for('after\nafter')
+    screen.keys('C-d')
+    assert screen.status() == 0
+
+
+@with_screen('wait')
+def test_output_that_goes_elsewhere_is_no_terminal(host, _vm, screen):
+    script = 'test -t 0 && test ! -t 1 && test -t 2 && echo apart'
+    screen.line(shlex.join(command(host, 'exec', 'shell', '--', 'sh', '-c', script)) + ' | od -c')
+    screen.wait_for('0000000   a   p   a   r   t  \\n\n')
+    assert screen.status() == 0
+
+
+@with_screen('console')
+def test_console_has_the_past_and_types(host, vm, screen):
+    screen.run(*command(host, 'console', 'shell'))
+    screen.wait_for('console is served')
+    screen.wait_for('Ctrl+] three times within a second leaves it')
+    screen.line('hello')
+    screen.wait_for('typed <hello>')
+    # Another one is refused, reads along, and takes over.
+    result = subprocess.run(command(host, 'console', 'shell'), stdin=subprocess.DEVNULL,
+                            capture_output=True, check=False, timeout=DEADLINE)
+    assert result.returncode == 3 and b'--force' in result.stderr, result
+    assert result.stdout == b'' and len(result.stderr.splitlines()) == 1, result
+    with subprocess.Popen(command(host, 'console', '--read-only', 'shell'),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as reader:
+        screen.line('again')
+        read_until(reader.stdout, b'typed <again>')
+        reader.terminate()
+    with subprocess.Popen(command(host, 'console', '-f', 'shell'), stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as heir:
+        assert screen.status() == 0  # its stream has ended
+        heir.stdin.write(b'mine\n')
+        heir.stdin.flush()
+        read_until(heir.stdout, b'typed <mine>')
+        heir.kill()
+    vm.methods.Kill()
+
+
+@with_screen('console')
+def test_console_gives_back_the_terminal_however_it_ends(host, vm, screen):
+    for options, keys in (((), ('C-]', 'C-]', 'C-]')), (('--escape=~',), ('~',)),
+                          (('--read-only',), ('C-]', 'C-]', 'C-]'))):
+        screen.run(*command(host, 'console', *options, 'shell'))
+        screen.wait_for('console is served')
+        screen.keys(*keys)
+        assert screen.status() == 0, options
+        screen.clear()
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        screen.run(*command(host, 'console', 'shell'))
+        screen.wait_for('console is served')
+        os.kill(find(host, 'console'), number)
+        assert screen.status() == 128 + number
+        screen.clear()
+    screen.run(*command(host, 'console', '--read-only', 'shell'))
+    screen.wait_for('console is served')
+    screen.keys('C-c')
+    assert screen.status() == 128 + signal.SIGINT
+    screen.clear()
+    screen.run(*command(host, 'console', 'shell'))
+    screen.wait_for('console is served')
+    vm.methods.Kill()
+    assert screen.status() == 0
+
+
+@with_screen('console')
+def test_logs_do_not_drive_a_terminal(host, _vm, screen):
+    with subprocess.Popen(command(host, 'console', 'shell'), stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as typist:
+        typist.stdin.write(b'\x1b]0;title\x07\n')
+        typist.stdin.flush()
+        read_until(typist.stdout, b'typed <')
+        typist.kill()
+    screen.run(*command(host, 'logs', 'shell', '-n', '1'))
+    screen.wait_for('typed <')
+    assert '\\x1b]0;title\\x07' in screen.read(), screen.read()
+    assert screen.status() == 0
+
+
+if __name__ == '__main__':
+    sys.exit(Suite().run(sys.modules[__name__]))
