@@ -53,6 +53,7 @@ guest_unit_tests = \
 	%D%/test-exec-service \
 	%D%/test-guest-link \
 	%D%/test-guest-message \
+	%D%/test-instance-data \
 	%D%/test-instance-store \
 	%D%/test-kernel-command-line \
 	%D%/test-loop-device \
@@ -105,6 +106,7 @@ tests_unit_test_exec_message_LDADD = $(guest_unit_libs)
 tests_unit_test_exec_service_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_link_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_message_LDADD = $(guest_unit_libs)
+tests_unit_test_instance_data_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_instance_store_SOURCES = %D%/test-instance-store.c $(made_instance_sources) \
 	$(power_cut_sources)
 tests_unit_test_instance_store_LDADD = $(guest_verify_unit_libs)
