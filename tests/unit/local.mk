@@ -146,7 +146,6 @@ tests_unit_test_zip_tree_SOURCES = %D%/test-zip-tree.c $(made_zip_sources)
 tests_unit_test_zip_tree_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_verdict_LDADD = $(guest_unit_libs)
 tests_unit_test_verified_boot_LDADD = libguest.a $(composite_disk_unit_libs) $(MBEDTLS_LIBS)
-tests_unit_test_verified_boot_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_sealed_counter_LDADD = $(guest_unit_libs)
 EXTRA_tests_unit_test_sealed_counter_DEPENDENCIES = programs/payload-launcher \
 	programs/payloads/libsealed-counter.so
