@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,14 +32,15 @@ int boot_handover_send(const BootHandover *handover, Error *error)
 int boot_handover_receive(BootHandover *ret_handover, Error *error)
 {
     _cleanup_close_ int fd = BOOT_HANDOVER_FD;
-    BootHandover handover;
+    uint8_t bytes[sizeof(*ret_handover) + 1]; /* one of another size is another program's */
 
-    ssize_t n = read(fd, &handover, sizeof(handover));
+    ssize_t n = read(fd, bytes, sizeof(bytes));
     if (n < 0)
         return error_set_errno(error, ERROR_FAILED, errno, "first-stage has handed nothing over");
-    if (n != sizeof(handover))
-        return error_set(error, ERROR_FAILED, "first-stage has handed over %zd bytes", n);
-    *ret_handover = handover;
-    explicit_bzero(&handover, sizeof(handover));
-    return 0;
+    if (n == sizeof(*ret_handover))
+        memcpy(ret_handover, bytes, sizeof(*ret_handover));
+    explicit_bzero(bytes, sizeof(bytes));
+    return n == sizeof(*ret_handover)
+               ? 0
+               : error_set(error, ERROR_FAILED, "first-stage has handed over %zd bytes", n);
 }

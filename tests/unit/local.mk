@@ -40,6 +40,7 @@ guest_unit_tests = \
 	%D%/test-apex-identity \
 	%D%/test-apk-identity \
 	%D%/test-apk-verity \
+	%D%/test-boot-handover \
 	%D%/test-boot-record \
 	%D%/test-boot-times \
 	%D%/test-cbor \
@@ -84,6 +85,7 @@ tests_unit_test_apex_identity_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_apk_identity_SOURCES = %D%/test-apk-identity.c $(made_zip_sources)
 tests_unit_test_apk_identity_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_apk_verity_LDADD = $(guest_verify_unit_libs)
+tests_unit_test_boot_handover_LDADD = $(guest_unit_libs)
 tests_unit_test_boot_record_SOURCES = %D%/test-boot-record.c $(made_instance_sources) \
 	$(power_cut_sources)
 tests_unit_test_boot_record_LDADD = $(guest_verify_unit_libs)
