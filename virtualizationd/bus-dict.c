@@ -83,3 +83,21 @@ bool bus_dict_add_u64_pair(BusDict *dict, const char *key, uint64_t first, uint6
            dbus_message_iter_close_container(&entry, &variant) &&
            dbus_message_iter_close_container(&dict->entries, &entry);
 }
+
+bool bus_dict_open_array(BusDict *dict, const char *key, BusDictArray *array)
+{
+    return dbus_message_iter_open_container(&dict->entries, DBUS_TYPE_DICT_ENTRY, NULL,
+                                            &array->entry) &&
+           dbus_message_iter_append_basic(&array->entry, DBUS_TYPE_STRING, &key) &&
+           dbus_message_iter_open_container(&array->entry, DBUS_TYPE_VARIANT, "aa{sv}",
+                                            &array->variant) &&
+           dbus_message_iter_open_container(&array->variant, DBUS_TYPE_ARRAY, "a{sv}",
+                                            &array->elements);
+}
+
+bool bus_dict_close_array(BusDict *dict, BusDictArray *array)
+{
+    return dbus_message_iter_close_container(&array->variant, &array->elements) &&
+           dbus_message_iter_close_container(&array->entry, &array->variant) &&
+           dbus_message_iter_close_container(&dict->entries, &array->entry);
+}

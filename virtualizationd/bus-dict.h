@@ -12,6 +12,14 @@ typedef struct BusDict {
     DBusMessageIter entries;
 } BusDict;
 
+/* An array of dictionaries as a value: bus_dict_open() with &elements as the parent adds one. */
+typedef struct BusDictArray {
+    DBusMessageIter entry, variant, elements;
+} BusDictArray;
+
+bool bus_dict_open_array(BusDict *dict, const char *key, BusDictArray *array);
+bool bus_dict_close_array(BusDict *dict, BusDictArray *array);
+
 bool bus_dict_open(BusDict *dict, DBusMessageIter *parent);
 bool bus_dict_close(BusDict *dict);
 bool bus_dict_add_string(BusDict *dict, const char *key, const char *value);

@@ -6,7 +6,6 @@
 
 #include "common/cgroup.h"
 #include "config.h"
-#include "virtualizationd/bus-dict.h"
 #include "virtualizationd/os-list.h"
 
 typedef enum FeatureState {
@@ -68,8 +67,7 @@ bool capabilities_has_feature(const Daemon *daemon, const char *name)
     return false;
 }
 
-/* What the sandbox of a VM is made of, by whether this host has it. */
-static bool append_layers(const Daemon *daemon, BusDict *dict)
+bool capabilities_append_layers(const Daemon *daemon, BusDict *dict)
 {
     static const char *const always[] = { "no-capabilities", "no-new-privileges",
                                           "empty-root",      "namespaces",
@@ -140,6 +138,7 @@ bool capabilities_append(const Daemon *daemon, DBusMessageIter *arguments)
            bus_dict_add_string(&dict, "vsock", transports[0]) &&
            bus_dict_add_strings(&dict, "vsock-transports", transports) &&
            bus_dict_add_u64(&dict, "memory", daemon->host_memory_bytes) &&
-           bus_dict_add_u32(&dict, "cpus", daemon->host_cpus) && append_layers(daemon, &dict) &&
-           append_features(daemon, &dict) && bus_dict_close(&dict);
+           bus_dict_add_u32(&dict, "cpus", daemon->host_cpus) &&
+           capabilities_append_layers(daemon, &dict) && append_features(daemon, &dict) &&
+           bus_dict_close(&dict);
 }

@@ -28,6 +28,7 @@ libvirtualizationd_a_SOURCES = \
 	%D%/vm-directory.c %D%/vm-directory.h \
 	%D%/vm-follow.c %D%/vm-follow.h \
 	%D%/vm-journal.c %D%/vm-journal.h \
+	%D%/vm-plan.c %D%/vm-plan.h \
 	%D%/vm-record.c %D%/vm-record.h \
 	%D%/vm-request.c \
 	%D%/vm-channel.c %D%/vm-channel.h \

@@ -20,6 +20,7 @@
 #include "virtualizationd/kill-point.h"
 #include "virtualizationd/os-list.h"
 #include "virtualizationd/vm-events.h"
+#include "virtualizationd/vm-plan.h"
 #include "virtualizationd/vm.h"
 
 typedef struct CreateOptions {
@@ -151,6 +152,21 @@ static int on_create_vm(void *object, BusCall *call, Error *error)
     return r;
 }
 
+static void reply_plan(const Vm *vm, BusCall *call)
+{
+    DBusMessage *reply = bus_call_new_reply(call);
+    DBusMessageIter arguments;
+
+    if (reply) {
+        dbus_message_iter_init_append(reply, &arguments);
+        if (!vm_plan_append(vm, &arguments)) {
+            dbus_message_unref(reply);
+            reply = NULL;
+        }
+    }
+    bus_call_send(call, reply);
+}
+
 /* Makes the VM, looks whether it could be started, and forgets it: nobody has heard of it. */
 static int on_validate_config(void *object, BusCall *call, Error *error)
 {
@@ -168,9 +184,9 @@ static int on_validate_config(void *object, BusCall *call, Error *error)
     r = files_argument_take(vm, &arguments, error);
     if (r >= 0)
         r = vm_check_complete(vm, error);
-    vm_free(vm);
     if (r >= 0)
-        bus_call_reply(call, DBUS_TYPE_INVALID);
+        reply_plan(vm, call);
+    vm_free(vm);
     return r;
 }
 
@@ -451,7 +467,7 @@ static const BusMethod methods[] = {
     { "GetCapabilities", "", "a{sv}", on_get_capabilities, NULL },
     { "IsFeatureEnabled", "s", "b", on_is_feature_enabled, NULL },
     { "GetSupportedOsList", "", "as", on_get_supported_os_list, NULL },
-    { "ValidateConfig", "sa{sh}", "", on_validate_config, ACTION_CREATE_CUSTOM },
+    { "ValidateConfig", "sa{sh}", "a{sv}", on_validate_config, ACTION_CREATE_CUSTOM },
     { "AllocateInstanceId", "", "ay", on_allocate_instance_id, ACTION_CREATE },
     { "ClaimInstance", "ay", "", on_claim_instance, ACTION_CREATE },
     { "RemoveInstance", "ay", "", on_remove_instance, NULL },

@@ -570,6 +570,15 @@ static void plan_to_forget(Vm *vm)
         (void)sd_event_source_set_description(vm->forget_timer, "forget-vm");
 }
 
+int vm_forget(Vm *vm, Error *error)
+{
+    if (vm->state != VM_DEAD)
+        return vm_refuse_state(vm, "forgotten", error);
+    int r = sd_event_source_set_time_relative(vm->forget_timer, 0);
+    return r < 0 ? error_set_errno(error, ERROR_FAILED, r, "VM '%s' cannot be forgotten", vm->name)
+                 : 0;
+}
+
 /* For the next daemon. A VM that was never started has no directory, and ends with this one. */
 static void write_death(Vm *vm)
 {

@@ -235,6 +235,11 @@ static int on_get_death_record(void *object, BusCall *call, Error *error)
     return 0;
 }
 
+static int on_forget(void *object, BusCall *call, Error *error)
+{
+    return run_request(object, call, vm_forget, error);
+}
+
 static int on_get_config(void *object, BusCall *call, Error *error)
 {
     const Vm *vm = object;
@@ -364,6 +369,7 @@ static const BusMethod methods[] = {
     { "OpenConsole", "s", "h", on_open_console, ACTION_DEBUG },
     { "OpenLog", "s", "h", on_open_log, ACTION_DEBUG },
     { "GetDeathRecord", "", "a{sv}", on_get_death_record, ACTION_DEBUG },
+    { "Forget", "", "", on_forget, ACTION_MANAGE_OTHERS },
     { "GetConfig", "", "s", on_get_config, ACTION_DEBUG },
 };
 

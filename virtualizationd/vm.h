@@ -123,6 +123,7 @@ int vm_stop(Vm *vm, const StopPlan *plan, Error *error);
 int vm_kill(Vm *vm, DeathInitiator initiator, Error *error);
 int vm_suspend(Vm *vm, Error *error);
 int vm_resume(Vm *vm, Error *error);
+int vm_forget(Vm *vm, Error *error); /* from the loop, once it is dead */
 int vm_set_balloon(Vm *vm, uint64_t bytes, Error *error);
 
 /* Whether it was told to start, and has gone or will go to a launcher. */

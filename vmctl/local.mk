@@ -33,6 +33,7 @@ libvmctl_a_SOURCES = \
 	%D%/vm-selection.c %D%/vm-selection.h \
 	%D%/vm-status.c %D%/vm-status.h \
 	%D%/vm-stream.c %D%/vm-stream.h \
+	%D%/vm-validate.c %D%/vm-validate.h \
 	%D%/vm-wait.c %D%/vm-wait.h \
 	%D%/work-directory.c %D%/work-directory.h
 
@@ -66,6 +67,7 @@ programs_vmctl_SOURCES = \
 	%D%/verb-status.c \
 	%D%/verb-stop.c \
 	%D%/verb-suspend.c \
+	%D%/verb-validate.c \
 	%D%/verb-wait.c \
 	%D%/verbs.h
 programs_vmctl_LDADD = $(vmctl_libs)

@@ -9,7 +9,7 @@
 #include "vmctl/remote.h"
 #include "vmctl/verbs.h"
 
-#define RUN_OPTIONS "console console-in detach log name quiet"
+#define RUN_OPTIONS "console console-in detach log name quiet rm"
 
 #define A_VM     "the name or id of a VM"
 #define A_CONFIG "a configuration file"
@@ -24,7 +24,7 @@ static const Verb verbs[] = {
       "all json property value", verb_show },
     { "run", 1, 1, A_CONFIG, "CONFIG.json",
       "make and start a VM, copy its payload's output, exit as it exits",
-      RUN_OPTIONS, verb_run },
+      RUN_OPTIONS " dry-run json", verb_run },
     { "run-app", 1, 3, "an archive (APK)", "APK [IDSIG INSTANCE]",
       "the same with a program of a signed archive, and an instance of it that has secrets and "
       "storage of its own, over all runs",
@@ -32,7 +32,7 @@ static const Verb verbs[] = {
                   "payload-binary-name payload_path protected storage storage-size work-dir",
       verb_run_app },
     { "create", 1, 1, A_CONFIG, "CONFIG.json", "make a VM that is not started, and print its id",
-      "json name quiet", verb_create },
+      "dry-run json name quiet", verb_create },
     { "start", 1, SIZE_MAX, A_VM, "VM...", "start VMs that were made", "json", verb_start },
     { "stop", 1, SIZE_MAX, A_VM, "VM...", "have VMs end, and wait for that",
       "json mode no-block no-kill timeout", verb_stop },
@@ -55,6 +55,8 @@ static const Verb verbs[] = {
       "write", verb_capture },
     { "balloon", 2, 2, "a VM and a size", "VM SIZE", "take memory from a guest, or give it back",
       "json", verb_balloon },
+    { "validate", 1, 1, A_CONFIG, "CONFIG.json", "check a configuration and show what would be run",
+      "json name quiet", verb_validate },
     { "info", 0, 0, NULL, NULL, "show what this host can do", "json", verb_info },
     { "limits", 0, 0, NULL, NULL, "show what you have, and how much you may have",
       "json no-legend quiet", verb_limits },

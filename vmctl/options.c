@@ -73,6 +73,8 @@ static const OptionSpec specs[] = {
       "how much may be looked into (default: none)" },
     { "detach", 'd', OPTION_FLAG, false, PLACE(detach), NULL, NULL,
       "print the VM's id and leave it running" },
+    { "dry-run", 0, OPTION_FLAG, false, PLACE(dry_run), NULL, NULL,
+      "check, and show what would be run" },
     { "escape", 0, OPTION_TEXT, false, PLACE(escape), "KEY", NULL,
       "the key that leaves, as ^] or ~ (default: ^] three times within a second)" },
     { "extra-apk", 0, OPTION_LIST, false, PLACE(extra_apks), "APK", NULL,
@@ -124,6 +126,7 @@ static const OptionSpec specs[] = {
     { "quiet", 'q', OPTION_FLAG, false, PLACE(quiet), NULL, NULL,
       "print errors and what was asked for, nothing else" },
     { "read-only", 0, OPTION_FLAG, false, PLACE(read_only), NULL, NULL, "type nothing" },
+    { "rm", 0, OPTION_FLAG, false, PLACE(rm), NULL, NULL, "forget the VM once it has ended" },
     { "state", 0, OPTION_TEXT, false, PLACE(state), NULL, state_words, "only VMs in this state" },
     { "storage", 0, OPTION_TEXT, false, PLACE(storage), "FILE", NULL,
       "encrypted storage, made if it is not there" },
@@ -355,6 +358,9 @@ static int check_arguments(const Options *options, Error *error)
         return error_set(error, ERROR_INVALID_ARGUMENT,
                          "'--console' does not go with '--detach', which does not wait for output: "
                          "use '--console=FILE'");
+    if (options->rm && options->detach)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "'--rm' does not go with '--detach', which does not wait for the end");
     if (options->user && options->system)
         return error_set(error, ERROR_INVALID_ARGUMENT, "'--user' does not go with '--system'");
     return 0;

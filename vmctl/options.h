@@ -53,7 +53,7 @@ struct Options {
     bool all, detach, force, protected;
     const char *name; /* NULL: as the configuration says */
     const char *output, *key, *certificate, *package, *version_code;
-    bool no_block, no_kill, no_legend, quiet, value;
+    bool dry_run, rm, no_block, no_kill, no_legend, quiet, value;
     const char *console; /* a file, or OPTION_STANDARD_ERROR */
     const char *console_in, *log;
     const char *work_dir, *instance_id_file, *config_path, *binary, *storage, *storage_size;

@@ -10,6 +10,7 @@
 #include "vmctl/verbs.h"
 #include "vmctl/vm-action.h"
 #include "vmctl/vm-create.h"
+#include "vmctl/vm-validate.h"
 
 static int create(const Options *options, Error *error)
 {
@@ -23,6 +24,8 @@ static int create(const Options *options, Error *error)
         r = client_new(options->bus, &client, error);
     if (r < 0)
         return r;
+    if (options->dry_run)
+        return vm_validate(options, client, config, error);
     files = vm_create_list_files(config, error);
     if (!files)
         return -ENOMEM;

@@ -369,7 +369,9 @@ static void keep(AppRun *run)
 int verb_run_app(const Options *options)
 {
     _cleanup_(app_run_deinit) AppRun app = { .options = options, .archive = APP_ARCHIVE_INIT };
-    VmRunOptions run_options = { .detach = options->detach,
+    VmRunOptions run_options = { .command_line = options,
+                                 .detach = options->detach,
+                                 .forget = options->rm,
                                  .console = options_wants_console(options),
                                  .files = &app.files };
     _cleanup_(vm_run_freep) VmRun *run = NULL;

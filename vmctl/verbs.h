@@ -18,6 +18,7 @@ int verb_resume(const Options *options);
 int verb_wait(const Options *options);
 int verb_events(const Options *options);
 int verb_balloon(const Options *options);
+int verb_validate(const Options *options);
 int verb_info(const Options *options);
 int verb_limits(const Options *options);
 int verb_check_feature_enabled(const Options *options);

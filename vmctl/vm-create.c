@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmctl/vm-create.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +62,15 @@ static bool append_options(DBusMessageIter *arguments, const char *lifetime)
            dbus_message_iter_close_container(arguments, &dictionary);
 }
 
+bool vm_create_append(DBusMessage *call, const char *config, const NamedFd *files, size_t n_files)
+{
+    DBusMessageIter arguments;
+
+    dbus_message_iter_init_append(call, &arguments);
+    return dbus_message_iter_append_basic(&arguments, DBUS_TYPE_STRING, &config) &&
+           append_files(&arguments, files, n_files);
+}
+
 static int call_create(Client *client,
                        const char *config,
                        const char *lifetime,
@@ -76,10 +84,10 @@ static int call_create(Client *client,
         client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "CreateVm", DBUS_TYPE_INVALID);
     DBusMessageIter arguments;
 
-    if (call)
-        dbus_message_iter_init_append(call, &arguments);
-    if (!call || !dbus_message_iter_append_basic(&arguments, DBUS_TYPE_STRING, &config) ||
-        !append_files(&arguments, files, n_files) || !append_options(&arguments, lifetime))
+    if (!call || !vm_create_append(call, config, files, n_files))
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    dbus_message_iter_init_append(call, &arguments); /* behind those */
+    if (!append_options(&arguments, lifetime))
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
 
     int r = client_call(client, TAKE_PTR(call), "o", &path, error);

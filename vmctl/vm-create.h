@@ -2,6 +2,7 @@
 /* Makes a VM on the bus, its files spread over as many messages as they need. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/error.h"
@@ -30,6 +31,9 @@ void named_fds_deinit(NamedFds *fds);
 
 /* The open files of @config, which the caller frees; NULL with @error set when out of memory. */
 NamedFd *vm_create_list_files(const ConfigFiles *config, Error *error);
+
+/* Appends the first two arguments of CreateVm, and all of ValidateConfig. False: out of memory. */
+bool vm_create_append(DBusMessage *call, const char *config, const NamedFd *files, size_t n_files);
 
 /* Makes a VM of @lifetime, "client" or "detached", and brings it @files, which stay the caller's.
  * When some are refused, nothing of the VM is left. The caller frees *@ret_path. */

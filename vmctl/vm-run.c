@@ -19,6 +19,7 @@
 #include "vmctl/interrupt.h"
 #include "vmctl/output-copy.h"
 #include "vmctl/output.h"
+#include "vmctl/vm-action.h"
 
 #define PAYLOAD_OUT     "payload-out"
 #define CONSOLE_OUT     "console-out"
@@ -123,7 +124,8 @@ static int on_interrupt(sd_event_source *source,
         (void)sd_event_exit(run->event, 0); /* what is left waits for our own reader */
     } else if (!run->interrupted) {
         run->interrupted = true;
-        output_diagnostic("stopping VM %s; interrupt again to kill it", run->name);
+        if (!run->options->command_line->quiet)
+            output_diagnostic("stopping VM %s; interrupt again to kill it", run->name);
         client_send_to_vm(run->client, run->path, "Stop");
     } else {
         client_send_to_vm(run->client, run->path, "Kill");
@@ -228,9 +230,8 @@ static int start_vm(VmRun *run, Error *error)
             (void)client_call_vm(run->client, run->path, "Kill", "", NULL, NULL);
         return r;
     }
-    if (detach)
-        (void)puts(id); /* output_finish() sees an error */
-    return 0;
+    return detach ? vm_action_print_vm(run->options->command_line, run->client, run->path, error)
+                  : 0;
 }
 
 int vm_run_start(
@@ -272,6 +273,10 @@ int vm_run_wait(VmRun *run, Error *error)
     if (r < 0)
         return r;
     death_report_print(run->name, run->options->instance, record);
+    if (run->options->forget)
+        r = client_call_vm(run->client, run->path, "Forget", "", NULL, error);
+    if (r < 0)
+        return r;
     return exit_status_from_death_record(record);
 }
 

@@ -8,11 +8,14 @@
 
 #include "vmctl/client.h"
 #include "vmctl/config-files.h"
+#include "vmctl/options.h"
 #include "vmctl/vm-create.h"
 
 typedef struct VmRunOptions {
-    bool detach;          /* prints the VM's id and leaves it running */
-    bool console;         /* copies the guest's console to standard error */
+    const Options *command_line; /* how to print */
+    bool detach;                 /* prints the VM's id and leaves it running */
+    bool forget;                 /* the VM's record, once its end is told */
+    bool console;                /* copies the guest's console to standard error */
     NamedFds *files;      /* beside those of the configuration; closed once the service has them */
     const char *instance; /* of an app: where its files are, for people; NULL: it is none */
 } VmRunOptions;
