@@ -15,6 +15,8 @@
 #define LAUNCH_SPEC_MAGIC   0x3150534cU /* "LSP1" */
 #define LAUNCH_SPEC_VERSION 4
 
+#define VMM_QEMU_PROGRAM "/usr/bin/qemu-system-x86_64" /* what the launcher copies and runs */
+
 #define LAUNCH_SPEC_SIZE_MAX         65536
 #define LAUNCH_SPEC_FDS_MAX          1000
 #define LAUNCH_SPEC_ID_SIZE          32

@@ -6,6 +6,7 @@
 
 #include "common/cgroup.h"
 #include "config.h"
+#include "virtualizationd/host-checks.h"
 #include "virtualizationd/os-list.h"
 
 typedef enum FeatureState {
@@ -130,7 +131,7 @@ bool capabilities_append(const Daemon *daemon, DBusMessageIter *arguments)
     return bus_dict_open(&dict, arguments) &&
            bus_dict_add_string(&dict, "version", PACKAGE_VERSION) &&
            bus_dict_add_bool(&dict, "protected-vms", false) &&
-           bus_dict_add_bool(&dict, "non-protected-vms", true) &&
+           bus_dict_add_bool(&dict, "non-protected-vms", daemon->facts.has_vmm) &&
            bus_dict_add_string(&dict, "accelerator", daemon->kvm_usable ? "kvm" : "tcg") &&
            bus_dict_add_string(&dict, "accelerator-reason", daemon->kvm_reason) &&
            bus_dict_add_strings(&dict, "vmm-back-ends", back_ends) &&
@@ -140,5 +141,5 @@ bool capabilities_append(const Daemon *daemon, DBusMessageIter *arguments)
            bus_dict_add_u64(&dict, "memory", daemon->host_memory_bytes) &&
            bus_dict_add_u32(&dict, "cpus", daemon->host_cpus) &&
            capabilities_append_layers(daemon, &dict) && append_features(daemon, &dict) &&
-           bus_dict_close(&dict);
+           host_checks_append(daemon, &dict) && bus_dict_close(&dict);
 }

@@ -32,6 +32,7 @@
 #include "virtualizationd/authorization.h"
 #include "virtualizationd/boot-check.h"
 #include "virtualizationd/disk-job.h"
+#include "virtualizationd/host-checks.h"
 #include "virtualizationd/kill-point.h"
 #include "virtualizationd/launcher.h"
 #include "virtualizationd/manager-interface.h"
@@ -115,6 +116,7 @@ static void measure_host(Daemon *daemon)
     daemon->has_landlock = landlock_get_abi() > 0;
     daemon->kvm_usable = kvm_is_usable(&daemon->kvm_reason);
     daemon->is_nested = kvm_is_nested();
+    host_facts_gather(&daemon->facts);
 }
 
 /* Descriptors wait here for the VMs that they are for. */

@@ -32,6 +32,11 @@ typedef struct DaemonOptions {
     bool user; /* a user's own daemon: launchers have the user's rights, too */
 } DaemonOptions;
 
+/* What is found at the start: host-checks.h. */
+typedef struct HostFacts {
+    bool has_user_namespaces, has_seccomp_notifications, has_systemd, has_polkit, has_vmm;
+} HostFacts;
+
 typedef struct Daemon {
     const DaemonOptions *options;
     Settings settings;
@@ -64,6 +69,7 @@ typedef struct Daemon {
     bool has_landlock;
     bool kvm_usable, is_nested;
     const char *kvm_reason;
+    HostFacts facts;
 } Daemon;
 
 /* Runs the daemon to its end. 0 after SIGTERM or SIGINT. */

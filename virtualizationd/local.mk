@@ -8,6 +8,7 @@ libvirtualizationd_a_SOURCES = \
 	%D%/cid-pool.c %D%/cid-pool.h \
 	%D%/daemon.c %D%/daemon.h \
 	%D%/files-argument.c %D%/files-argument.h \
+	%D%/host-checks.c %D%/host-checks.h \
 	%D%/instance-registry.c %D%/instance-registry.h \
 	%D%/json-fields.c %D%/json-fields.h \
 	%D%/launcher.c %D%/launcher.h \

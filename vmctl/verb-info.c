@@ -8,6 +8,7 @@
 #include "vmctl/client.h"
 #include "vmctl/exit-status.h"
 #include "vmctl/output.h"
+#include "vmctl/table.h"
 #include "vmctl/verbs.h"
 
 static void print_value(struct json_object *value)
@@ -26,16 +27,63 @@ static void print_value(struct json_object *value)
     }
 }
 
-static void print_table(struct json_object *capabilities)
+static void print_capabilities(struct json_object *capabilities)
 {
     json_object_object_foreach(capabilities, key, value)
     {
         _cleanup_free_ char *escaped = output_dup_line(key);
 
+        if (strcmp(key, "checks") == 0)
+            continue;
         printf("%s: ", escaped ? escaped : "");
         print_value(value);
         (void)putchar('\n');
     }
+}
+
+static int print_checks(const Options *options, struct json_object *checks)
+{
+    static const char *const headings[] = { "CHECK", "RESULT", "FINDING", "REMEDY" };
+    static const char *const keys[] = { "name", "result", "finding", "remedy" };
+    _cleanup_(table_deinit) Table table;
+    int r = 0;
+
+    table_init(&table, headings, ELEMENTS_OF(headings));
+    for (size_t i = 0; checks && i < json_object_array_length(checks); i++) {
+        for (size_t j = 0; r >= 0 && j < ELEMENTS_OF(keys); j++) {
+            const char *text = "";
+
+            (void)bus_value_get_string(json_object_array_get_idx(checks, i), keys[j], &text);
+            r = table_add(&table, text);
+        }
+    }
+    if (r >= 0)
+        table_print(&table, output_has_legend(options));
+    return r;
+}
+
+static bool has_failed_check(struct json_object *checks)
+{
+    const char *result;
+
+    for (size_t i = 0; checks && i < json_object_array_length(checks); i++) {
+        if (bus_value_get_string(json_object_array_get_idx(checks, i), "result", &result) &&
+            strcmp(result, "failed") == 0)
+            return true;
+    }
+    return false;
+}
+
+static int print(const Options *options, struct json_object *capabilities)
+{
+    if (options->json != JSON_FORMAT_OFF)
+        output_json(capabilities, options->json);
+    else if (!options->quiet) {
+        print_capabilities(capabilities);
+        (void)putchar('\n');
+        return print_checks(options, json_object_object_get(capabilities, "checks"));
+    }
+    return 0;
 }
 
 int verb_info(const Options *options)
@@ -45,22 +93,17 @@ int verb_info(const Options *options)
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
     int r = client_new(options->bus, &client, &error);
-    if (r >= 0) {
-        DBusMessage *call = client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE,
-                                            "GetCapabilities", DBUS_TYPE_INVALID);
-        r = client_call(client, call, "a{sv}", &capabilities, &error);
-    }
+    if (r >= 0)
+        r = client_call(client,
+                        client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "GetCapabilities",
+                                        DBUS_TYPE_INVALID),
+                        "a{sv}", &capabilities, &error);
+    if (r >= 0 && print(options, capabilities) < 0)
+        r = error_set(&error, ERROR_NO_MEMORY, "out of memory");
     if (r < 0) {
         output_error(&error);
         return (int)exit_status_from_error(error.kind);
     }
-
-    if (options->json == JSON_FORMAT_OFF)
-        print_table(capabilities);
-    else
-        output_json(capabilities, options->json);
-    if (bus_value_is_true(capabilities, "non-protected-vms") ||
-        bus_value_is_true(capabilities, "protected-vms"))
-        return EXIT_STATUS_OK;
-    return EXIT_STATUS_FAILED;
+    return has_failed_check(json_object_object_get(capabilities, "checks")) ? EXIT_STATUS_FAILED
+                                                                            : EXIT_STATUS_OK;
 }

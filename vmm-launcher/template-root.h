@@ -5,9 +5,10 @@
 #pragma once
 
 #include "common/error.h"
+#include "protocol/launch-spec.h"
 
 /* Where the programs stand in the template root. */
-#define TEMPLATE_VMM          "/usr/bin/qemu-system-x86_64"
+#define TEMPLATE_VMM          VMM_QEMU_PROGRAM
 #define TEMPLATE_VSOCK_DEVICE "/usr/bin/vsock-device"
 /* Directories in it to mount a VM's own files on, and to be locked into. */
 #define TEMPLATE_VM_FILES "/vm"
