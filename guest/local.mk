@@ -254,6 +254,7 @@ EXTRA_DIST += examples/README.md examples/hello/Makefile examples/sealed-counter
 # For the unit tests, with the flags of the host's programs.
 noinst_LIBRARIES += libguest.a
 libguest_a_SOURCES = $(guest_sources) $(guest_verify_sources) $(guest_identity_sources) \
+	%D%/archive-mount.c %D%/archive-mount.h \
 	$(apk_verify_sources) $(crash_report_sources) $(zipfuse_sources)
 
 # The guest images: the plain one and microguest. Not part of `all`, as they download the kernel

@@ -40,6 +40,7 @@ guest_unit_tests = \
 	%D%/test-apex-identity \
 	%D%/test-apk-identity \
 	%D%/test-apk-verity \
+	%D%/test-archive-mount \
 	%D%/test-boot-handover \
 	%D%/test-boot-record \
 	%D%/test-boot-times \
@@ -54,12 +55,14 @@ guest_unit_tests = \
 	%D%/test-exec-service \
 	%D%/test-guest-link \
 	%D%/test-guest-message \
+	%D%/test-helper-process \
 	%D%/test-instance-data \
 	%D%/test-instance-store \
 	%D%/test-kernel-command-line \
 	%D%/test-loop-device \
 	%D%/test-modules \
 	%D%/test-output-stream \
+	%D%/test-partition-table \
 	%D%/test-payload \
 	%D%/test-payload-cgroup \
 	%D%/test-payload-filter \
@@ -85,6 +88,7 @@ tests_unit_test_apex_identity_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_apk_identity_SOURCES = %D%/test-apk-identity.c $(made_zip_sources)
 tests_unit_test_apk_identity_LDADD = libguest.a $(composite_disk_unit_libs)
 tests_unit_test_apk_verity_LDADD = $(guest_verify_unit_libs)
+tests_unit_test_archive_mount_LDADD = $(guest_unit_libs)
 tests_unit_test_boot_handover_LDADD = $(guest_unit_libs)
 tests_unit_test_boot_record_SOURCES = %D%/test-boot-record.c $(made_instance_sources) \
 	$(power_cut_sources)
@@ -108,6 +112,8 @@ tests_unit_test_exec_message_LDADD = $(guest_unit_libs)
 tests_unit_test_exec_service_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_link_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_message_LDADD = $(guest_unit_libs)
+tests_unit_test_helper_process_LDADD = $(guest_unit_libs)
+tests_unit_test_helper_process_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=drop_privileges
 tests_unit_test_instance_data_LDADD = $(guest_verify_unit_libs)
 tests_unit_test_instance_store_SOURCES = %D%/test-instance-store.c $(made_instance_sources) \
 	$(power_cut_sources)
@@ -117,6 +123,8 @@ tests_unit_test_kernel_command_line_LDADD = $(guest_unit_libs)
 tests_unit_test_loop_device_LDADD = $(guest_unit_libs)
 tests_unit_test_modules_LDADD = $(guest_unit_libs)
 tests_unit_test_output_stream_LDADD = $(guest_unit_libs)
+tests_unit_test_partition_table_LDADD = $(guest_unit_libs)
+tests_unit_test_partition_table_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=opendir
 tests_unit_test_payload_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_cgroup_LDADD = $(guest_unit_libs)
 tests_unit_test_payload_filter_LDADD = $(guest_unit_libs)
