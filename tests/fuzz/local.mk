@@ -8,6 +8,7 @@ fuzz_targets = \
 	%D%/fuzz-apex-manifest \
 	%D%/fuzz-apk-manifest \
 	%D%/fuzz-apk-signature \
+	%D%/fuzz-boot-record \
 	%D%/fuzz-composite-descriptor \
 	%D%/fuzz-crash-core \
 	%D%/fuzz-encrypted-storage \
@@ -16,6 +17,7 @@ fuzz_targets = \
 	%D%/fuzz-guest-message \
 	%D%/fuzz-guest-rings \
 	%D%/fuzz-idsig \
+	%D%/fuzz-instance-data \
 	%D%/fuzz-instance-image \
 	%D%/fuzz-launch-spec \
 	%D%/fuzz-payload-message \
@@ -32,6 +34,9 @@ fuzz_targets = \
 
 tests_fuzz_fuzz_apex_manifest_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_apex_manifest_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_boot_record_LDADD = libguest.a libcomposite-disk.a libcommon.a $(MBEDTLS_LIBS) \
+	$(fuzz_libs)
+tests_fuzz_fuzz_boot_record_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_composite_descriptor_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_composite_descriptor_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_crash_core_LDADD = libguest.a libcommon.a $(fuzz_libs)
@@ -51,6 +56,8 @@ tests_fuzz_fuzz_guest_message_LDADD = libprotocol.a libcommon.a $(JSON_LIBS) $(f
 tests_fuzz_fuzz_guest_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_guest_rings_LDADD = $(vsock_device_libs) $(fuzz_libs)
 tests_fuzz_fuzz_guest_rings_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_instance_data_LDADD = libguest.a libcommon.a $(MBEDTLS_LIBS) $(fuzz_libs)
+tests_fuzz_fuzz_instance_data_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_instance_image_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_instance_image_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_idsig_LDADD = $(composite_disk_libs) $(fuzz_libs)
