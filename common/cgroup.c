@@ -68,6 +68,31 @@ int cgroup_open_root(int *ret_directory)
     return -ENOENT;
 }
 
+/* The line of cgroups(7), /proc/[pid]/cgroup, that cgroup v2 has: "0::PATH". */
+int cgroup_open_own(int *ret_directory)
+{
+    _cleanup_fclose_ FILE *file = fopen("/proc/self/cgroup", "re");
+    _cleanup_free_ char *line = NULL;
+    _cleanup_close_ int root = -EBADF;
+    size_t capacity = 0;
+
+    if (!file)
+        return -errno;
+    int r = cgroup_open_root(&root);
+    if (r < 0)
+        return r;
+    while (getline(&line, &capacity, file) > 0) {
+        char *path = line + strlen("0::/");
+
+        if (strncmp(line, "0::/", strlen("0::/")) != 0)
+            continue;
+        path[strcspn(path, "\n")] = '\0';
+        *ret_directory = openat(root, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return *ret_directory < 0 ? -errno : 0;
+    }
+    return -ENOENT;
+}
+
 static unsigned read_set(int directory, const char *name)
 {
     char text[256] = " ", word[16];

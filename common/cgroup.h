@@ -17,6 +17,9 @@ const char *cgroup_controller_to_string(CgroupController controller);
 /* Opens the root of the hierarchy. -ENOENT when none is mounted. */
 int cgroup_open_root(int *ret_directory);
 
+/* Opens the cgroup in it that this process is in. */
+int cgroup_open_own(int *ret_directory);
+
 /* The set of controllers that @directory has; those of an older hierarchy are not among them. */
 unsigned cgroup_get_controllers(int directory);
 

@@ -178,8 +178,7 @@ static int make_directories(Daemon *daemon, const struct passwd *user, Error *er
 {
     const char *runtime_dir = daemon->options->runtime_dir;
 
-    if (asprintf(&daemon->launcher_dir, "%s/launcher", runtime_dir) < 0 ||
-        asprintf(&daemon->vms_dir, "%s/vm", runtime_dir) < 0)
+    if (asprintf(&daemon->vms_dir, "%s/vm", runtime_dir) < 0)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     int r = make_directory(runtime_dir, 0755, error);
     if (r < 0)
@@ -209,8 +208,8 @@ static int load_policy(const Daemon *daemon, SeccompPolicy **ret_policy, Error *
     _cleanup_close_ int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
         return error_set_errno(error, ERROR_START_FAILED, errno,
-                               "cannot open %s, where the launcher's listener, which says why if "
-                               "it has not, puts the seccomp policies",
+                               "cannot open %s, where the launcher puts the seccomp policies and "
+                               "says why if it has not",
                                path);
     return seccomp_policy_load(directory, "virtualizationd", ret_policy, error);
 }
@@ -245,10 +244,10 @@ static void find_group(Daemon *daemon)
         log_info("there is no group '%s' (Group=)", daemon->settings.group);
 }
 
-static int ensure_launcher(Daemon *daemon, const struct passwd *user, Error *error)
+static int ensure_listener(Daemon *daemon, const struct passwd *user, Error *error)
 {
     const DaemonOptions *options = daemon->options;
-    _cleanup_free_ char *state_dir = NULL;
+    _cleanup_free_ char *directory = NULL, *state_dir = NULL;
     size_t length = strlen(options->state_dir);
 
     /* Beside the daemon's own, never in it: that may be its user's to change. */
@@ -259,14 +258,31 @@ static int ensure_launcher(Daemon *daemon, const struct passwd *user, Error *err
         state_dir = NULL;
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     }
+    if (asprintf(&directory, "%s/launcher", options->runtime_dir) < 0) {
+        directory = NULL;
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    }
+    if (asprintf(&daemon->launcher_socket, "%s/" LAUNCHER_SOCKET, directory) < 0) {
+        daemon->launcher_socket = NULL;
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    }
     const LauncherOptions launcher = {
-        .directory = daemon->launcher_dir,
+        .directory = directory,
         .cache_dir = options->cache_dir,
         .state_dir = state_dir,
         .user = user ? user->pw_uid : geteuid(),
         .as_user = options->user,
     };
     return launcher_ensure(&launcher, &daemon->presence, error);
+}
+
+/* Makes sure that somebody starts launchers. */
+static int ensure_launcher(Daemon *daemon, const struct passwd *user, Error *error)
+{
+    if (!daemon->options->launcher_socket)
+        return ensure_listener(daemon, user, error);
+    daemon->launcher_socket = strdup(daemon->options->launcher_socket);
+    return daemon->launcher_socket ? 0 : error_set(error, ERROR_NO_MEMORY, "out of memory");
 }
 
 /* Everything that needs root, if we are, and the way out of it. */
@@ -444,7 +460,7 @@ static void tear_down(Daemon *daemon)
     (void)fd_close(daemon->vms_fd);
     (void)fd_close(daemon->instances_fd);
     instance_registry_free(daemon->instances);
-    free(daemon->launcher_dir);
+    free(daemon->launcher_socket);
     free(daemon->vms_dir);
     quota_free(daemon->quota);
     settings_deinit(&daemon->settings);

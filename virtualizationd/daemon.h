@@ -22,11 +22,13 @@ typedef struct Question Question;
 #define PRIORITY_BUS 0
 
 typedef struct DaemonOptions {
-    const char *bus;         /* "system", "session" or an address */
-    const char *runtime_dir; /* absolute */
-    const char *cache_dir;   /* absolute; the launcher's */
-    const char *state_dir;   /* absolute; what outlives the machine's run; root's launchers
-                              * have one of that name with "-launcher" */
+    const char *bus;             /* "system", "session" or an address */
+    const char *runtime_dir;     /* absolute */
+    const char *cache_dir;       /* absolute; the launcher's */
+    const char *state_dir;       /* absolute; what outlives the machine's run; root's launchers
+                                  * have one of that name with "-launcher" */
+    const char *launcher_socket; /* absolute, of the service manager that starts launchers; NULL:
+                                  * a listener does */
     const char *os_dirs[OS_DIRS_MAX + 1];
     SettingsPlaces settings;
     bool user; /* a user's own daemon: launchers have the user's rights, too */
@@ -57,11 +59,11 @@ typedef struct Daemon {
     bool has_group;
     gid_t group; /* of the setting Group= */
     CidPool cids;
-    char *launcher_dir; /* of the listener */
-    char *vms_dir;      /* a directory a started VM */
-    int vms_fd;         /* the same, open and locked: no second daemon has it */
-    int presence;       /* see launcher_ensure() */
-    int instances_fd;   /* the directory of instances, until they are read */
+    char *launcher_socket;
+    char *vms_dir;    /* a directory a started VM */
+    int vms_fd;       /* the same, open and locked: no second daemon has it */
+    int presence;     /* see launcher_ensure(); negative where there is no listener */
+    int instances_fd; /* the directory of instances, until they are read */
     InstanceRegistry *instances;
     uint64_t host_memory_bytes;
     uint32_t host_cpus;

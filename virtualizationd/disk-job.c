@@ -140,7 +140,7 @@ static int start_job(Daemon *daemon,
     size_t size = supervisor_message_encode(message, bytes);
     _cleanup_close_ int connection = -EBADF;
 
-    int r = launcher_connect(daemon->launcher_dir, &connection, error);
+    int r = launcher_connect(daemon->launcher_socket, &connection, error);
     if (r < 0)
         return r;
     r = fd_message_send(connection, bytes, size, fds, n_fds);

@@ -15,8 +15,7 @@
 #include "common/program-path.h"
 #include "common/spawn.h"
 
-/* The listener's names in its directory. */
-#define SOCKET   "socket"
+/* The listener's name in its directory for daemons to be seen by. */
 #define PRESENCE "presence"
 
 static int connect_to(const char *directory, const char *name, int *ret_fd)
@@ -114,13 +113,17 @@ int launcher_ensure(const LauncherOptions *options, int *ret_presence, Error *er
     return 0;
 }
 
-int launcher_connect(const char *directory, int *ret_connection, Error *error)
+int launcher_connect(const char *socket_path, int *ret_connection, Error *error)
 {
-    int r = connect_to(directory, SOCKET, ret_connection);
+    const char *name = strrchr(socket_path, '/') + 1; /* it is absolute */
+    _cleanup_free_ char *directory = strndup(socket_path, (size_t)(name - socket_path));
 
+    if (!directory)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    int r = connect_to(directory, name, ret_connection);
     if (r < 0)
-        return error_set_errno(error, ERROR_UNAVAILABLE, r, "cannot reach a launcher in %s",
-                               directory);
+        return error_set_errno(error, ERROR_UNAVAILABLE, r, "cannot reach a launcher by %s",
+                               socket_path);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The daemon's way to vmm-launcher: starts its listener where none is, and connects to it. */
+/* The daemon's way to vmm-launcher: connects to whoever starts launchers, and where that is no
+ * service manager, starts the listener that does. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,8 +21,12 @@ typedef struct LauncherOptions {
  * daemon is there. Blocks: for the time before the loop runs. */
 int launcher_ensure(const LauncherOptions *options, int *ret_presence, Error *error);
 
-/* A connection to a new launcher. Does not block. */
-int launcher_connect(const char *directory, int *ret_connection, Error *error);
+/* The listener's name in its directory for who wants a launcher. */
+#define LAUNCHER_SOCKET "socket"
+
+/* A connection to a new launcher, by the absolute path of the socket of whoever starts them: the
+ * listener or a service manager. Does not block. */
+int launcher_connect(const char *socket_path, int *ret_connection, Error *error);
 
 /* Tells the listener that no daemon will follow: it need not wait. */
 void launcher_say_last(int presence);

@@ -37,6 +37,8 @@ static void print_help(void)
          "      --state-dir=DIR    for what outlives a run of the machine\n"
          "                         (default: " DEFAULT_STATE_DIR "); root's launchers\n"
          "                         keep the host secret in DIR-launcher\n"
+         "      --launcher-socket=FILE\n"
+         "                         where a service manager starts launchers, of its own settings\n"
          "      --os-dir=DIR       guests' systems, instead of those that are installed\n"
          "      --config=FILE      and FILE.d/*.conf instead of the files that\n"
          "                         virtualizationd.conf(5) names\n"
@@ -99,7 +101,7 @@ static void set_system_defaults(DaemonOptions *options)
         options->bus = "system";
 }
 
-static int check_directory(const char *option, const char *path)
+static int check_path(const char *option, const char *path)
 {
     if (path[0] == '/')
         return 0;
@@ -116,6 +118,7 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
         RUNTIME_DIR,
         CACHE_DIR,
         STATE_DIR,
+        LAUNCHER_SOCKET_OPTION,
         OS_DIR,
         CONFIG,
         VERSION_OPTION
@@ -126,6 +129,7 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
         { "runtime-dir", required_argument, NULL, RUNTIME_DIR },
         { "cache-dir", required_argument, NULL, CACHE_DIR },
         { "state-dir", required_argument, NULL, STATE_DIR },
+        { "launcher-socket", required_argument, NULL, LAUNCHER_SOCKET_OPTION },
         { "os-dir", required_argument, NULL, OS_DIR },
         { "config", required_argument, NULL, CONFIG },
         KILL_POINT_OPTIONS{ "help", no_argument, NULL, 'h' },
@@ -150,6 +154,9 @@ static int parse_options(int argc, char **argv, DaemonOptions *options)
             break;
         case STATE_DIR:
             options->state_dir = optarg;
+            break;
+        case LAUNCHER_SOCKET_OPTION:
+            options->launcher_socket = optarg;
             break;
         case OS_DIR:
             options->os_dirs[0] = optarg;
@@ -189,9 +196,10 @@ int main(int argc, char **argv)
         set_system_defaults(&options);
     else if (set_user_defaults(&options, &directories) < 0)
         return 2;
-    if (check_directory("runtime-dir", options.runtime_dir) < 0 ||
-        check_directory("cache-dir", options.cache_dir) < 0 ||
-        check_directory("state-dir", options.state_dir) < 0)
+    if (check_path("runtime-dir", options.runtime_dir) < 0 ||
+        check_path("cache-dir", options.cache_dir) < 0 ||
+        check_path("state-dir", options.state_dir) < 0 ||
+        (options.launcher_socket && check_path("launcher-socket", options.launcher_socket) < 0))
         return 2;
     if (!options.os_dirs[0]) {
         options.os_dirs[0] = "/etc/virtualizationd/os";

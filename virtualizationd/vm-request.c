@@ -95,7 +95,7 @@ static int launch(Vm *vm, int *ret_connection, Error *error)
     _cleanup_close_ int connection = -EBADF;
     VmLaunchSockets sockets = { .stub = -EBADF, .supervisor = -EBADF };
 
-    int r = launcher_connect(vm->daemon->launcher_dir, &connection, error);
+    int r = launcher_connect(vm->daemon->launcher_socket, &connection, error);
     if (r < 0)
         return r;
     r = make_directory(vm, &sockets, error);

@@ -269,6 +269,8 @@ static int make_cgroup(Launch *launch, Error *error)
         .device = launch->kvm_device,
     };
 
+    if (launch->options->own_cgroup)
+        return vm_cgroup_make_in_own(&limits, &launch->cgroup, error);
     return launch->options->cgroup_name
                ? vm_cgroup_make(launch->options->cgroup_name, &limits, &launch->cgroup, error)
                : 0;

@@ -3,13 +3,16 @@
  * runs with privilege while VMs are there. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "vmm-launcher/host-secret.h"
 #include "vmm-launcher/template-root.h"
 
 typedef struct LaunchOptions {
     TemplateOptions template;
     HostSecretOptions host_secret;
-    const char *cgroup_name; /* of one to make; NULL when the service manager has, or nobody */
+    bool own_cgroup;         /* the service manager has made one for this launcher to divide */
+    const char *cgroup_name; /* or: of one to make; NULL for none */
 } LaunchOptions;
 
 /* Serves @connection, which it takes, to the VM's end. Returns the exit status of the process. */

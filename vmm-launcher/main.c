@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "common/error.h"
 #include "common/fd-message.h"
 #include "common/fd.h"
 #include "common/log.h"
@@ -29,6 +30,7 @@ typedef struct Options {
     uint64_t await_fd;      /* 0: none */
     uint64_t user;
     uint64_t ready_fd; /* 0: none */
+    bool prepare;
     const char *directory;
     LaunchOptions launch;
     LayerOptions layers;
@@ -40,6 +42,7 @@ static void print_help(void)
         "Usage: vmm-launcher [OPTION]... --connection-fd=N\n"
         "       vmm-launcher [OPTION]... --await-fd=N\n"
         "       vmm-launcher [OPTION]... --listen=DIRECTORY --user=UID [--ready-fd=N]\n"
+        "       vmm-launcher [OPTION]... --prepare\n"
         "\n"
         "Starts virtual machines for virtualizationd, which runs it; not for use by hand.\n"
         "\n"
@@ -48,6 +51,7 @@ static void print_help(void)
         "      --listen=DIRECTORY  serve each connection to DIRECTORY/socket by a launcher\n"
         "      --user=UID          who may connect\n"
         "      --ready-fd=N        write a line to N once connections are taken\n"
+        "      --prepare           make the template root and end\n"
         "      --cache-dir=DIR     for the template root that VMs run from\n"
         "                          (default: " DEFAULT_CACHE_DIR ")\n"
         "      --state-dir=DIR     for the host secret, which is made there when it is missing\n"
@@ -58,6 +62,8 @@ static void print_help(void)
         "                          (default: " DEFAULT_POLICY_DIR ")\n"
         "      --vmm-prefix=DIR    take the VMM from the packages unpacked in DIR\n"
         "      --cgroup=NAME       make this cgroup for the VM: there is no service manager\n"
+        "      --own-cgroup        divide the cgroup that the service manager has made for this\n"
+        "                          launcher\n"
         "  -h, --help              show this help\n"
         "      --version           show the version");
 }
@@ -81,12 +87,14 @@ static int parse_options(int argc, char **argv, Options *options)
         LISTEN,
         USER,
         READY_FD,
+        PREPARE,
         CACHE_DIR,
         STATE_DIR,
         HOST_SECRET,
         POLICY_DIR,
         VMM_PREFIX,
         CGROUP,
+        OWN_CGROUP,
         VERSION_OPTION
     };
     static const struct option table[] = {
@@ -95,12 +103,14 @@ static int parse_options(int argc, char **argv, Options *options)
         { "listen", required_argument, NULL, LISTEN },
         { "user", required_argument, NULL, USER },
         { "ready-fd", required_argument, NULL, READY_FD },
+        { "prepare", no_argument, NULL, PREPARE },
         { "cache-dir", required_argument, NULL, CACHE_DIR },
         { "state-dir", required_argument, NULL, STATE_DIR },
         { "host-secret", required_argument, NULL, HOST_SECRET },
         { "policy-dir", required_argument, NULL, POLICY_DIR },
         { "vmm-prefix", required_argument, NULL, VMM_PREFIX },
         { "cgroup", required_argument, NULL, CGROUP },
+        { "own-cgroup", no_argument, NULL, OWN_CGROUP },
         LAYER_OPTIONS{ "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, VERSION_OPTION },
         { NULL, 0, NULL, 0 },
@@ -124,6 +134,9 @@ static int parse_options(int argc, char **argv, Options *options)
         case READY_FD:
             r = parse_number("ready-fd", optarg, INT32_MAX, &options->ready_fd);
             break;
+        case PREPARE:
+            options->prepare = true;
+            break;
         case CACHE_DIR:
             options->launch.template.cache_dir = optarg;
             break;
@@ -142,6 +155,9 @@ static int parse_options(int argc, char **argv, Options *options)
         case CGROUP:
             options->launch.cgroup_name = optarg;
             break;
+        case OWN_CGROUP:
+            options->launch.own_cgroup = true;
+            break;
         case 'h':
             print_help();
             return 0;
@@ -155,11 +171,12 @@ static int parse_options(int argc, char **argv, Options *options)
     }
     if (r < 0)
         return r;
-    int n_modes =
-        (options->connection_fd != 0) + (options->await_fd != 0) + (options->directory != NULL);
+    int n_modes = (options->connection_fd != 0) + (options->await_fd != 0) +
+                  (options->directory != NULL) + options->prepare;
     if (optind < argc || n_modes != 1) {
         fputs(
-            "vmm-launcher: one of --connection-fd, --await-fd and --listen is needed; see --help\n",
+            "vmm-launcher: one of --connection-fd, --await-fd, --listen and --prepare is needed; see "
+            "--help\n",
             stderr);
         return -EINVAL;
     }
@@ -197,6 +214,19 @@ static int await_connection(int fd, int *ret_connection)
     return n_fds == 1;
 }
 
+/* What the listener does at its start, for a service manager that has none. */
+static int prepare(const TemplateOptions *options)
+{
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+    _cleanup_close_ int directory = -EBADF;
+
+    umask(0022);
+    int r = template_root_open(options, &directory, &error);
+    if (r < 0)
+        log_error("%s", error_get_message(&error));
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
     int connection;
@@ -218,6 +248,8 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     raise_descriptor_limit();
     layer_configure(&options.layers);
+    if (options.prepare)
+        return prepare(&options.launch.template);
     if (options.await_fd != 0) {
         r = await_connection((int)options.await_fd, &connection);
         if (r <= 0)

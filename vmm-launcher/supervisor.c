@@ -52,12 +52,14 @@
 #define LOG_RING_SIZE   65536 /* of what guest-manager logs: what a new reader sees of the past */
 #define TRANSFER_SIZE   4096
 #define DRAIN_READS_MAX 64
-#define UNEXPLAINED_END_USEC                                                                      \
-    (1 * USEC_PER_SEC)                          /* the VMM fell silent: until it counts as broken \
-                                                 */
-#define START_USEC          (60 * USEC_PER_SEC) /* for the VMM to answer its control connection */
-#define KILL_USEC           (2 * USEC_PER_SEC)  /* for the stub to kill the VMM */
-#define LINGER_USEC         (5 * USEC_PER_SEC)  /* for clients to take the last output */
+#define UNEXPLAINED_END_USEC                                                             \
+    (1 * USEC_PER_SEC)                 /* the VMM fell silent: until it counts as broken \
+                                        */
+#define START_USEC (60 * USEC_PER_SEC) /* for the VMM to answer its control connection */
+#define KILL_USEC  (2 * USEC_PER_SEC)  /* for the stub to kill the VMM */
+#define LINGER_USEC                                                      \
+    (5 * USEC_PER_SEC) /* for clients to take the last output, and for a \
+                        * daemon the record of who had to end */
 #define HEARTBEAT_USEC      (30 * USEC_PER_SEC)
 #define HEARTBEAT_LIMIT_SEC 90 /* a supervisor that hangs longer is killed by SIGALRM */
 
@@ -102,6 +104,7 @@ typedef struct Supervisor {
     DeathFacts facts;
     bool concluded;
     bool stub_gone;
+    bool terminated; /* by SIGTERM: the host shuts down, or the administrator is done with it */
     bool record_given_up; /* nobody waits for a daemon to take it */
 } Supervisor;
 
@@ -394,6 +397,7 @@ static int on_sigterm(sd_event_source *source, const struct signalfd_siginfo *in
 
     (void)source;
     (void)info;
+    supervisor->terminated = true;
     supervisor->record_given_up = supervisor->concluded;
     supervisor_stop(supervisor, INITIATOR_HOST, &STOP_PLAN_DEFAULT);
     return 0;
@@ -986,6 +990,8 @@ static void wait_for_daemon(Supervisor *supervisor)
 {
     uint64_t timeout_usec = supervisor->setup->spec->record_timeout_ms * USEC_PER_MSEC;
 
+    if (supervisor->terminated && timeout_usec > LINGER_USEC)
+        timeout_usec = LINGER_USEC;
     if (sd_event_add_time_relative(supervisor->event, &supervisor->record_timer, CLOCK_MONOTONIC,
                                    timeout_usec, 0, on_record_timeout, supervisor) < 0)
         return;

@@ -26,6 +26,10 @@
 #define PARENT    "virtualizationd"
 #define VM_PREFIX "vm-"
 
+/* In a launcher's own cgroup. */
+#define SUPERVISOR_LEAF "supervisor"
+#define VM_LEAF         "vm"
+
 #define CPU_PERIOD_USEC 100000
 
 void vm_cgroup_deinit(VmCgroup *cgroup)
@@ -81,6 +85,25 @@ static int open_parent(int *ret_parent)
         return -errno;
     delegate_controllers(parent);
     *ret_parent = take_fd(&parent);
+    return 0;
+}
+
+/* The cgroup that this process is in becomes the parent: it may have no process of its own if its
+ * controllers are to be handed on. */
+static int divide_own(int *ret_parent)
+{
+    _cleanup_close_ int own = -EBADF;
+
+    int r = cgroup_open_own(&own);
+    if (r < 0)
+        return r;
+    if (mkdirat(own, SUPERVISOR_LEAF, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    r = write_file(own, SUPERVISOR_LEAF "/cgroup.procs", "0");
+    if (r < 0)
+        return r;
+    delegate_controllers(own);
+    *ret_parent = take_fd(&own);
     return 0;
 }
 
@@ -156,6 +179,15 @@ static int limit_devices(int directory, const VmCgroupLimits *limits)
     return syscall(SYS_bpf, BPF_PROG_ATTACH, &attachment, sizeof(attachment)) < 0 ? -errno : 0;
 }
 
+/* Logs what is none for this user, or on this host. */
+static bool is_missing(int result)
+{
+    if (result != -ENOENT && result != -EACCES && result != -EPERM && result != -EROFS)
+        return false;
+    log_debug("no cgroup: %s", strerror(-result));
+    return true;
+}
+
 static int make_directory(int parent, const char *name)
 {
     /* One of this name was left by a listener that had the same pid: not ours to go on with. */
@@ -164,23 +196,14 @@ static int make_directory(int parent, const char *name)
     return mkdirat(parent, name, 0755) < 0 ? -errno : 0;
 }
 
-int vm_cgroup_make(const char *name,
-                   const VmCgroupLimits *limits,
-                   VmCgroup *ret_cgroup,
-                   Error *error)
+static int make(
+    int parent, const char *name, const VmCgroupLimits *limits, VmCgroup *ret_cgroup, Error *error)
 {
     _cleanup_(vm_cgroup_deinit) VmCgroup cgroup = VM_CGROUP_INIT;
-    _cleanup_close_ int parent = -EBADF;
 
-    if (!layer_is_on(LAYER_CGROUP))
+    int r = make_directory(parent, name);
+    if (is_missing(r))
         return 0;
-    int r = open_parent(&parent);
-    if (r >= 0)
-        r = make_directory(parent, name);
-    if (r == -ENOENT || r == -EACCES || r == -EPERM || r == -EROFS) {
-        log_debug("no cgroup: %s", strerror(-r)); /* none for this user, or on this host */
-        return 0;
-    }
     if (r < 0)
         return error_set_errno(error, ERROR_START_FAILED, r, "cannot make a cgroup");
     cgroup.directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -201,6 +224,37 @@ int vm_cgroup_make(const char *name,
     *ret_cgroup = cgroup;
     cgroup = (VmCgroup)VM_CGROUP_INIT;
     return 0;
+}
+
+int vm_cgroup_make(const char *name,
+                   const VmCgroupLimits *limits,
+                   VmCgroup *ret_cgroup,
+                   Error *error)
+{
+    _cleanup_close_ int parent = -EBADF;
+
+    if (!layer_is_on(LAYER_CGROUP))
+        return 0;
+    int r = open_parent(&parent);
+    if (is_missing(r))
+        return 0;
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r, "cannot make a cgroup");
+    return make(parent, name, limits, ret_cgroup, error);
+}
+
+int vm_cgroup_make_in_own(const VmCgroupLimits *limits, VmCgroup *ret_cgroup, Error *error)
+{
+    _cleanup_close_ int parent = -EBADF;
+
+    if (!layer_is_on(LAYER_CGROUP))
+        return 0;
+    int r = divide_own(&parent);
+    if (is_missing(r))
+        return 0;
+    if (r < 0)
+        return error_set_errno(error, ERROR_START_FAILED, r, "cannot divide the launcher's cgroup");
+    return make(parent, VM_LEAF, limits, ret_cgroup, error);
 }
 
 bool vm_cgroup_had_oom(int memory_events)

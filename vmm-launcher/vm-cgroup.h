@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A VM's cgroup, for a launcher that no service manager gave one: a directory in the host's cgroup
- * v2 hierarchy, with limits by the controllers that are there. The listener, which outlives the
- * launcher, gives it its name and removes it. */
+/* A VM's cgroup, with limits by the controllers that are there: a directory in the host's cgroup v2
+ * hierarchy. Where no service manager gave the launcher a cgroup, the listener, which outlives the
+ * launcher, gives the VM's its name and removes it; else it is in the launcher's own. */
 #pragma once
 
 #include <stdbool.h>
@@ -43,6 +43,10 @@ int vm_cgroup_make(const char *name,
                    const VmCgroupLimits *limits,
                    VmCgroup *ret_cgroup,
                    Error *error);
+
+/* The same in the cgroup of this process, which a service manager has given to it alone, to divide:
+ * the process goes into a leaf, and the VM's is beside it. Both go with the launcher's. */
+int vm_cgroup_make_in_own(const VmCgroupLimits *limits, VmCgroup *ret_cgroup, Error *error);
 
 /* Whether the kernel has killed something in the cgroup for want of memory. */
 bool vm_cgroup_had_oom(int memory_events);

@@ -10,8 +10,10 @@
 #include "common/fd.h"
 #include "common/random.h"
 
-/* Not in a runtime directory: the uids are the host's, whichever daemon asks. */
-#define LOCK_FILE "/run/virtualizationd-uids.lock"
+/* Not in a runtime directory: the uids are the host's, whichever daemon asks. The directory stays,
+ * as a launcher may have it mounted for itself. */
+#define LOCK_DIRECTORY "/run/virtualizationd-uids"
+#define LOCK_FILE      LOCK_DIRECTORY "/lock"
 
 static int lock_bytes(int fd, uint32_t start, uint32_t count)
 {
@@ -81,6 +83,8 @@ int vm_uid_acquire(uid_t *ret_uid, int *ret_lock_fd, Error *error)
     int r = random_fill(&start, sizeof(start));
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "no random number");
+    if (mkdir(LOCK_DIRECTORY, 0700) < 0 && errno != EEXIST)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot make %s", LOCK_DIRECTORY);
 
     for (;;) {
         _cleanup_close_ int fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

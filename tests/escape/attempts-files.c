@@ -369,7 +369,7 @@ static int open_others_memory(const Plan *plan)
 static int open_uid_lock(const Plan *plan)
 {
     (void)plan;
-    return open_path("/run/virtualizationd-uids.lock", O_RDWR);
+    return open_path("/run/virtualizationd-uids/lock", O_RDWR);
 }
 
 static int write_cgroup(const Plan *plan)

@@ -610,7 +610,7 @@ def living_uids():
 
 def uid_locks():
     """How many uids are locked; the file is removed with the last listener."""
-    path = '/run/virtualizationd-uids.lock'
+    path = '/run/virtualizationd-uids/lock'
     if not os.path.exists(path):
         return 0
     inode = os.stat(path).st_ino

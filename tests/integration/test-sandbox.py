@@ -177,7 +177,8 @@ def test_a_uid_with_a_process_left_is_not_used_again(suite):
                        env=dict(os.environ, OWN_RUN='1', TESTS_ONLY=name), check=True,
                        stdout=subprocess.DEVNULL)
         return
-    lock = os.open('/run/virtualizationd-uids.lock', os.O_RDWR | os.O_CREAT, 0o600)
+    os.makedirs('/run/virtualizationd-uids', 0o700, exist_ok=True)
+    lock = os.open('/run/virtualizationd-uids/lock', os.O_RDWR | os.O_CREAT, 0o600)
     free = 1234
     for start, length in ((0, free), (free + 1, UID_COUNT - free - 1)):
         fcntl.fcntl(lock, fcntl.F_OFD_SETLK,
