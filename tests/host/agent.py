@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Inside the whole-host tests' VM: runs the commands that tests/helpers/host_vm.py sends.
+"""Inside a whole host of the tests: runs the commands that tests/helpers/whole_host.py sends.
 
-Both ways go JSON objects, one a line, over a virtio serial port. To here: {"command": [...],
+Both ways go JSON objects, one a line, over a virtio serial port in the VM, and over a socket in the
+container. To here: {"command": [...],
 "deadline": seconds}. From here: {"ready": true} once, then {"output": text}... and
 {"status": exit status} for each command, in the order they were sent; the status is "deadline" when
 the time was up, and 255 when a signal ended the command.
@@ -12,10 +13,12 @@ behind ends with it. One that provokes the kernel's out-of-memory killer goes on
 """
 import json
 import os
+import socket
 import subprocess
 import time
 
 PORT = '/dev/virtio-ports/host-test'
+SOCKET = '/host-test/socket'
 PORT_DEADLINE = 60  # seconds until its driver has made it
 PROPERTIES = ('Delegate=yes', 'KillSignal=SIGKILL', 'LimitNOFILE=524288', 'OOMPolicy=continue',
               'TasksMax=infinity')
@@ -44,11 +47,19 @@ def run(port, command, deadline):
     say(port, status=process.returncode if in_time else 'deadline')
 
 
-def main():
+def open_channel():
+    if os.path.exists(SOCKET):
+        with socket.socket(socket.AF_UNIX) as channel:
+            channel.connect(SOCKET)
+            return channel.detach()
     end = time.monotonic() + PORT_DEADLINE
     while not os.path.exists(PORT) and time.monotonic() < end:
         time.sleep(0.1)
-    fd = os.open(PORT, os.O_RDWR | os.O_CLOEXEC)  # which can be opened once only
+    return os.open(PORT, os.O_RDWR | os.O_CLOEXEC)  # which can be opened once only
+
+
+def main():
+    fd = open_channel()
     with os.fdopen(fd, 'wb') as port, os.fdopen(os.dup(fd), 'rb') as lines:
         say(port, ready=True)
         for line in lines:

@@ -14,7 +14,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'helpers'))
 sys.dont_write_bytecode = True
-from host_vm import COMMAND_DEADLINE, HostVm, HostVmError, exit_on_signals  # noqa: E402
+from host_vm import HostVm  # noqa: E402
+from whole_host import COMMAND_DEADLINE, WholeHostError, exit_on_signals  # noqa: E402
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
 
@@ -60,7 +61,7 @@ def main():
             if arguments.verb == 'shell':
                 return shell(vm, arguments.deadline)
             return run(vm, arguments.command, arguments.deadline)
-    except HostVmError as error:
+    except WholeHostError as error:
         print(f'host-vm: {error}', file=sys.stderr)
         return 125
 
