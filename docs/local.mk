@@ -1,4 +1,4 @@
-dist_doc_DATA += %D%/API.md %D%/ARCHITECTURE.md %D%/CONFIGURATION.md %D%/HACKING.md
+dist_doc_DATA += %D%/API.md %D%/ARCHITECTURE.md %D%/CONFIGURATION.md %D%/HACKING.md %D%/OPERATIONS.md
 EXTRA_DIST += scripts/build scripts/check scripts/demo scripts/demo-timeline scripts/make-api-docs \
 	scripts/setup scripts/soak
 
