@@ -14,5 +14,6 @@ typedef struct HelperOptions {
 } HelperOptions;
 
 /* The program has /dev/null to read and write, the caller's standard error, no environment, no
- * privilege, and nothing else open. The caller reaps *@ret_pid. A program that cannot be executed exits with 127. */
+ * privilege, and nothing else open. The caller reaps *@ret_pid. A program that cannot be executed
+ * exits with 127. */
 int helper_spawn(const HelperOptions *options, pid_t *ret_pid);
