@@ -202,48 +202,21 @@ int text_parse_hex(const char *text, size_t size, uint8_t *ret_bytes)
     return 0;
 }
 
-static int parse_digits(const char *text, size_t length, uint64_t max, uint64_t *ret_value)
+int text_parse_u64(const char *text, uint64_t max, uint64_t *ret_value)
 {
     uint64_t value = 0;
 
-    if (length == 0 || (text[0] == '0' && length > 1))
+    if (*text == '\0' || (text[0] == '0' && text[1] != '\0'))
         return -EINVAL;
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] < '0' || text[i] > '9')
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9')
             return -EINVAL;
-        if (ckd_mul(&value, value, 10U) || ckd_add(&value, value, (uint64_t)(text[i] - '0')))
+        if (ckd_mul(&value, value, 10U) || ckd_add(&value, value, (uint64_t)(*text - '0')))
             return -ERANGE;
     }
     if (value > max)
         return -ERANGE;
 
     *ret_value = value;
-    return 0;
-}
-
-int text_parse_u64(const char *text, uint64_t max, uint64_t *ret_value)
-{
-    return parse_digits(text, strlen(text), max, ret_value);
-}
-
-int text_parse_size(const char *text, uint64_t max, uint64_t *ret_size)
-{
-    static const char units[] = "KMGT";
-    size_t length = strlen(text);
-    const char *unit = length > 0 ? strchr(units, text[length - 1]) : NULL;
-    ptrdiff_t n_thousands = unit ? unit - units + 1 : 0;
-    uint64_t size;
-
-    int r = parse_digits(text, unit ? length - 1 : length, max, &size);
-    if (r < 0)
-        return r;
-    for (; n_thousands > 0; n_thousands--) {
-        if (ckd_mul(&size, size, 1024U))
-            return -ERANGE;
-    }
-    if (size > max)
-        return -ERANGE;
-
-    *ret_size = size;
     return 0;
 }

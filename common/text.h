@@ -39,6 +39,3 @@ int text_parse_hex(const char *text, size_t size, uint8_t *ret_bytes);
 /* Parses all of @text as a decimal number without sign, space or leading zero (but "0" itself).
  * -EINVAL for anything else, -ERANGE above @max. */
 int text_parse_u64(const char *text, uint64_t max, uint64_t *ret_value);
-
-/* The same of a number of bytes, which may end with K, M, G or T for a power of 1024. */
-int text_parse_size(const char *text, uint64_t max, uint64_t *ret_size);

@@ -51,8 +51,9 @@ static int choose_log(const Options *options, const Log **ret_log, Error *error)
                      guest = { "guest", NULL };
 
     if (options->console && !options_wants_console(options))
-        return error_set(error, ERROR_INVALID_ARGUMENT, "'logs' takes '--console' without a file");
-    if ((options->console != NULL) + options->vmm + options->guest > 1)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "'logs' prints the console, and takes no file for '--console'");
+    if (options_wants_console(options) + options->vmm + options->guest > 1)
         return error_set(error, ERROR_INVALID_ARGUMENT,
                          "one of '--console', '--vmm' and '--guest' at a time");
     *ret_log = options->vmm ? &vmm : options->guest ? &guest : &console;

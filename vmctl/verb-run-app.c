@@ -14,6 +14,7 @@
 #include "vmctl/bus-value.h"
 #include "vmctl/exit-status.h"
 #include "vmctl/output.h"
+#include "vmctl/quantity.h"
 #include "vmctl/run-streams.h"
 #include "vmctl/verbs.h"
 #include "vmctl/vm-run.h"
@@ -100,13 +101,9 @@ static int take_numbers(AppRun *run, Error *error)
         (text_parse_u64(options->memory, INT32_MAX, &run->memory_mib) < 0 || run->memory_mib == 0))
         return error_set(error, ERROR_INVALID_ARGUMENT,
                          "'--mem' takes a number of MiB, at least 1, not '%s'", options->memory);
-    if (options->storage_size &&
-        (text_parse_size(options->storage_size, INT64_MAX, &run->storage_size) < 0 ||
-         run->storage_size == 0))
-        return error_set(error, ERROR_INVALID_ARGUMENT,
-                         "'--storage-size' takes a number of bytes, as '16M', not '%s'",
-                         options->storage_size);
-    return 0;
+    return options->storage_size ? quantity_parse_size(options->storage_size, "'--storage-size'", 1,
+                                                       INT64_MAX, &run->storage_size, error)
+                                 : 0;
 }
 
 /* Options that contradict each other. */
@@ -361,7 +358,7 @@ static void keep(AppRun *run)
 
     run_streams_keep(&run->streams);
     app_instance_keep(run->instance);
-    if (instance->image.is_new)
+    if (instance->image.is_new && !run->options->quiet)
         output_diagnostic("made an instance of '%s' in '%s'", run->apk,
                           app_instance_get_place(instance));
 }

@@ -182,6 +182,17 @@ static int set_up_loop(VmRun *run, bool console, Error *error)
     return client_watch(run->client, "interface='" BUS_VM_INTERFACE "',member='Died'", error);
 }
 
+/* Adds @file unless its key, and so the file, is there already. Returns how many there are then. */
+static size_t add_file(NamedFd *files, size_t n_files, const NamedFd *file)
+{
+    for (size_t i = 0; i < n_files; i++) {
+        if (strcmp(files[i].key, file->key) == 0)
+            return n_files;
+    }
+    files[n_files] = *file;
+    return n_files + 1;
+}
+
 static int create_vm(VmRun *run, const char *lifetime, Error *error)
 {
     const NamedFds *more = run->options->files;
@@ -194,7 +205,7 @@ static int create_vm(VmRun *run, const char *lifetime, Error *error)
     for (size_t i = 0; i < run->n_outputs; i++)
         files[n_files++] = (NamedFd){ .key = run->output_keys[i], .fd = run->writing_ends[i] };
     for (size_t i = 0; i < more->n_items; i++)
-        files[n_files++] = more->items[i];
+        n_files = add_file(files, n_files, &more->items[i]);
     for (size_t i = 0; i < run->config->n_files; i++)
         files[n_files++] =
             (NamedFd){ .key = run->config->files[i].path, .fd = run->config->files[i].fd };

@@ -36,6 +36,7 @@ integration_tests = \
 	%D%/test-payload-library.py \
 	%D%/test-restart.py \
 	%D%/test-rights.py \
+	%D%/test-run-app.py \
 	%D%/test-sandbox.py \
 	%D%/test-socket-fuzz.py \
 	%D%/test-stop.py \

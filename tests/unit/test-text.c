@@ -217,40 +217,6 @@ static void decimal_numbers_are_taken_in_one_spelling(void **state)
     }
 }
 
-static void sizes_may_have_a_unit(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text;
-        uint64_t max;
-        int result;
-        uint64_t value;
-    } cases[] = {
-        { "4096", 4096, 0, 4096 },
-        { "16K", UINT64_MAX, 0, 16384 },
-        { "10M", UINT64_MAX, 0, 10485760 },
-        { "3G", UINT64_MAX, 0, UINT64_C(3) << 30 },
-        { "2T", UINT64_C(2) << 40, 0, UINT64_C(2) << 40 },
-        { "2T", (UINT64_C(2) << 40) - 1, -ERANGE, 0 },
-        { "16777216T", UINT64_MAX, -ERANGE, 0 },
-        { "16777215T", UINT64_MAX, 0, UINT64_C(16777215) << 40 },
-        { "", 9, -EINVAL, 0 },
-        { "M", 9, -EINVAL, 0 },
-        { "1m", 9, -EINVAL, 0 },
-        { "1MB", 9, -EINVAL, 0 },
-        { "1 M", 9, -EINVAL, 0 },
-        { "-1M", 9, -EINVAL, 0 },
-        { "1.5G", 9, -EINVAL, 0 },
-    };
-
-    for (size_t i = 0; i < ELEMENTS_OF(cases); i++) {
-        uint64_t value = 42;
-
-        assert_int_equal(text_parse_size(cases[i].text, cases[i].max, &value), cases[i].result);
-        assert_true(value == (cases[i].result < 0 ? 42 : cases[i].value));
-    }
-}
-
 static void printable_is_what_escaping_makes(void **state)
 {
     static const char foreign[] = "a\tb\x1b[31m\xc2\x9b\xff\r\nc\\";
@@ -294,7 +260,6 @@ int main(void)
         cmocka_unit_test(nothing_is_written_where_there_is_no_room),
         cmocka_unit_test(hex_has_two_lower_case_digits_a_byte),
         cmocka_unit_test(decimal_numbers_are_taken_in_one_spelling),
-        cmocka_unit_test(sizes_may_have_a_unit),
         cmocka_unit_test(hexadecimal_is_read_as_it_is_written),
     };
 
