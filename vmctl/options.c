@@ -517,7 +517,9 @@ static void print_option(const OptionSpec *spec)
     char value[WORDS_SIZE] = "", left[WORDS_SIZE + OPTION_NAME_MAX], letter[] = "    ";
     size_t length = 0;
 
-    if (spec->value)
+    if (spec->kind == OPTION_OPTIONAL)
+        (void)snprintf(value, sizeof(value), "[=%s]", spec->value);
+    else if (spec->value)
         (void)snprintf(value, sizeof(value), "=%s", spec->value);
     for (size_t i = 0; spec->words && spec->words[i] && length < sizeof(value); i++)
         length += (size_t)snprintf(value + length, sizeof(value) - length, "%c%s",
