@@ -32,8 +32,8 @@ typedef struct InstanceStore {
 } InstanceStore;
 
 /* Takes @fd, open on an instance image for reading and writing, finishes its journal and reads
- * the list of records. ERROR_IMAGE_INVALID as instance_image_read(), and for an image that has no
- * room for a journal. */
+ * the list of records. ERROR_IMAGE_INVALID as instance_image_read(), for an image that has no room
+ * for a journal, and for a whole journal of no record that is there. */
 int instance_store_open(int fd, InstanceStore **ret_store, Error *error);
 InstanceStore *instance_store_free(InstanceStore *store);
 DEFINE_CLEANUP(InstanceStore, instance_store_free);
@@ -53,7 +53,9 @@ int instance_store_read(const InstanceStore *store,
                         Error *error);
 
 /* Seals @size bytes, at most INSTANCE_STORE_PLAIN_MAX, into the record of this UUID, new or of the
- * same size. It is on the disk when this returns. */
+ * same size. It is on the disk when this returns. A larger one and one that has no room before the
+ * journal are ERROR_LIMITS_EXCEEDED, another size is ERROR_INVALID_ARGUMENT; they change nothing.
+ */
 int instance_store_write(InstanceStore *store,
                          const uint8_t uuid[static GUID_SIZE],
                          const uint8_t key[static CRYPTO_KEY_SIZE],
