@@ -87,7 +87,9 @@ class SystemHost(Host):
         self.bus = self.connect()
 
     def connect(self):
-        return dbus.bus.BusConnection(dbus.bus.BusConnection.TYPE_SYSTEM)
+        bus = dbus.bus.BusConnection(dbus.bus.BusConnection.TYPE_SYSTEM)
+        bus.set_exit_on_disconnect(False)  # it may be restarted
+        return bus
 
     def write_config(self, name, payload=None, params='', **more):
         """A configuration file as vmctl reads it."""

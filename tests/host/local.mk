@@ -34,8 +34,8 @@ packages: all guest-image
 	rm -rf packages
 	$(MKDIR_P) packages
 	$(MAKE) distdir distdir=packages/source
-	cd packages/source && GUEST_IMAGE_FLAGS='--cache $(abs_builddir)/guest-image-cache' \
-		MICROGUEST_KEY=$(abs_builddir)/microguest-key.pem DEB_BUILD_OPTIONS=nocheck \
+	cd packages/source && unset MAKEFLAGS MAKELEVEL MFLAGS && GUEST_IMAGE_FLAGS='--cache $(abs_builddir)/guest-image-cache' \
+		MICROGUEST_KEY=$(abs_builddir)/microguest-key.pem DEB_BUILD_OPTIONS='nocheck parallel=2' \
 		dpkg-buildpackage -b -us -uc -d
 	lintian --fail-on=error packages/*.changes
 check-host: host-vm packages
