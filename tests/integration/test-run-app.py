@@ -377,7 +377,7 @@ def test_wrong_input_is_named_and_leaves_nothing(user):
         ("/payload/os: ", 'probe.apk', '--os=none', '--log=log', '--work-dir=a/b/c'),
         ("/protected: ", 'probe.apk', '--protected', '--storage-size=1M'),
         ("/memory_mib: 9999999", 'probe.apk', '--mem=9999999', '--storage=s'),
-        ("'same' is used twice", 'probe.apk', 'same', 'instance', '--storage=same'),
+        ("cannot write 'same': File exists", 'probe.apk', 'same', 'instance', '--storage=same'),
     )
     for sentence, *words in failures:
         user.refused(sentence, 'run-app', *words)
