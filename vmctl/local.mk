@@ -54,6 +54,7 @@ programs_vmctl_SOURCES = \
 	%D%/verb-create.c \
 	%D%/verb-events.c \
 	%D%/verb-exec.c \
+	%D%/verb-forget.c \
 	%D%/verb-info.c \
 	%D%/verb-kill.c \
 	%D%/verb-limits.c \
@@ -71,3 +72,5 @@ programs_vmctl_SOURCES = \
 	%D%/verb-wait.c \
 	%D%/verbs.h
 programs_vmctl_LDADD = $(vmctl_libs)
+
+dist_bashcompletion_DATA += %D%/completion/vmctl

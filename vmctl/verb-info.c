@@ -7,9 +7,26 @@
 #include "vmctl/bus-value.h"
 #include "vmctl/client.h"
 #include "vmctl/exit-status.h"
+#include "vmctl/json-member.h"
 #include "vmctl/output.h"
 #include "vmctl/table.h"
 #include "vmctl/verbs.h"
+
+#define VERSION_SIZE 256
+
+/* What the VMM's program says of itself. It is asked here, as the daemon may execute nothing. */
+static int add_vmm_version(struct json_object *capabilities)
+{
+    char text[VERSION_SIZE] = "";
+    FILE *output = popen("/usr/bin/qemu-system-x86_64 --version 2>/dev/null", "re");
+
+    if (output && !fgets(text, sizeof(text), output))
+        text[0] = '\0';
+    if (output)
+        (void)pclose(output); /* without a line there is no version, whatever it says */
+    text[strcspn(text, "\n")] = '\0';
+    return json_member_add_string(capabilities, "vmm-version", text[0] ? text : NULL);
+}
 
 static void print_value(struct json_object *value)
 {
@@ -98,6 +115,8 @@ int verb_info(const Options *options)
                         client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "GetCapabilities",
                                         DBUS_TYPE_INVALID),
                         "a{sv}", &capabilities, &error);
+    if (r >= 0 && add_vmm_version(capabilities) < 0)
+        r = error_set(&error, ERROR_NO_MEMORY, "out of memory");
     if (r >= 0 && print(options, capabilities) < 0)
         r = error_set(&error, ERROR_NO_MEMORY, "out of memory");
     if (r < 0) {

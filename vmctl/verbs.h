@@ -15,6 +15,7 @@ int verb_stop(const Options *options);
 int verb_kill(const Options *options);
 int verb_suspend(const Options *options);
 int verb_resume(const Options *options);
+int verb_forget(const Options *options);
 int verb_wait(const Options *options);
 int verb_events(const Options *options);
 int verb_balloon(const Options *options);
