@@ -43,6 +43,8 @@ integration_tests = \
 	%D%/test-tool-help.py \
 	%D%/test-user-mode.py \
 	%D%/test-vbmeta.py \
+	%D%/test-vmctl-bad-input.py \
+	%D%/test-vmctl-verbs.py \
 	%D%/test-vmctl.py \
 	%D%/test-vmctl-streams.py \
 	%D%/test-vmctl-terminal.py \
