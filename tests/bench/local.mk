@@ -18,8 +18,8 @@ programs_bus_echo_LDADD = $(DBUS_LIBS) $(SYSTEMD_LIBS)
 programs_bus_kill_SOURCES = %D%/bus-kill.c $(bench_bus_sources)
 programs_bus_kill_LDADD = $(DBUS_LIBS)
 
-EXTRA_DIST += %D%/bare.py %D%/bench.py %D%/build-debian-guest %D%/bus.py %D%/composite.py %D%/figures.py \
-	%D%/merkle.py %D%/microguest.py %D%/sandbox.py
+EXTRA_DIST += %D%/bare.py %D%/bench.py %D%/build-debian-guest %D%/bus.py %D%/composite.py %D%/exec.py \
+	%D%/figures.py %D%/merkle.py %D%/microguest.py %D%/sandbox.py
 BENCH_FLAGS =
 BUS_BENCH_FLAGS =
 COMPOSITE_BENCH_FLAGS =
@@ -29,10 +29,11 @@ SANDBOX_BENCH_FLAGS =
 
 .PHONY: bench
 bench: all guest-image.stamp microguest.stamp programs/guest-up $(bus_bench_programs) programs/hash-tree \
-	programs/payloads/probe programs/vmm-launcher-for-tests
+	programs/payloads/probe programs/payloads/vsock-talk programs/vmm-launcher-for-tests
 	$(srcdir)/tests/bench/composite.py $(abs_builddir) $(COMPOSITE_BENCH_FLAGS)
 	$(srcdir)/tests/bench/merkle.py $(abs_builddir) $(MERKLE_BENCH_FLAGS)
 	$(srcdir)/tests/bench/sandbox.py $(abs_builddir) $(SANDBOX_BENCH_FLAGS)
 	$(srcdir)/tests/bench/bus.py $(abs_builddir) $(BUS_BENCH_FLAGS)
 	$(srcdir)/tests/bench/microguest.py $(abs_builddir) $(MICROGUEST_BENCH_FLAGS)
+	$(srcdir)/tests/bench/exec.py $(abs_builddir)
 	$(srcdir)/tests/bench/bench.py $(abs_builddir) $(BENCH_FLAGS)
