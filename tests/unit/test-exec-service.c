@@ -276,11 +276,12 @@ static void signals_get_past_input_that_nobody_takes(void **state)
     for (size_t sent = 0; sent < EXEC_STDIN_WINDOW; sent += sizeof(zeros)) {
         put(client, &(ExecFrame){ .type = EXEC_STDIN, .bytes = zeros, .size = sizeof(zeros) });
         iterate(&fixture);
+        listen_to_service(client);
     }
+    assert_true(client->taken < EXEC_STDIN_WINDOW); /* what a pipe holds */
     put(client, &(ExecFrame){ .type = EXEC_SIGNAL, .signal = SIGTERM });
     wait_until(&fixture, client, is_over);
     assert_exited(client, 4, 0);
-    assert_true(client->taken < EXEC_STDIN_WINDOW); /* what a pipe holds */
     hang_up(client);
     tear_down(&fixture);
 }
