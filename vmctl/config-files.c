@@ -191,7 +191,8 @@ static int read_text(const char *path, char **ret_text, Error *error)
         size += (size_t)n;
     } while (n > 0);
     if (memchr(text, '\0', size))
-        return error_set(error, ERROR_INVALID_CONFIG, "the configuration has a NUL character");
+        return error_set(error, ERROR_INVALID_CONFIG, "%s: the configuration has a NUL character",
+                         path);
     text[size] = '\0';
 
     *ret_text = TAKE_PTR(text);
