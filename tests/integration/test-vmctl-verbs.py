@@ -64,8 +64,8 @@ class Command:
 
     def config(self, name, mode='wait', **more):
         """A configuration file whose paths are real ones, as a person would write it."""
-        config, files = self.host.config(self.host.payload('probe'), f'probe={mode}', name=name,
-                                         **more)
+        config, files = self.host.config(self.host.payload('probe'), f'probe={mode}', name=name)
+        config.update(more)
         for key in ('kernel', 'initrd'):
             config[key] = files[key]
         config['disks'][0]['partitions'][0]['path'] = files['payload']
