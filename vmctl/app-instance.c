@@ -410,20 +410,18 @@ int app_instance_open(Client *client,
     return 0;
 }
 
-static int add_file(AppInstanceFile *file, NamedFds *files, Error *error)
+static void give_file(AppInstanceFile *file, ConfigFiles *config)
 {
-    return file->path ? named_fds_add(files, file->path, take_fd(&file->fd), error) : 0;
+    if (file->path)
+        config_files_take_fd(config, file->path, take_fd(&file->fd));
 }
 
-int app_instance_add_files(AppInstance *instance, NamedFds *files, Error *error)
+void app_instance_give_files(AppInstance *instance, ConfigFiles *config)
 {
-    int r = add_file(&instance->image, files, error);
-
-    if (r >= 0)
-        r = add_file(&instance->storage, files, error);
-    for (size_t i = 0; r >= 0 && i < instance->n_idsigs; i++)
-        r = add_file(&instance->idsigs[i], files, error);
-    return r;
+    give_file(&instance->image, config);
+    give_file(&instance->storage, config);
+    for (size_t i = 0; i < instance->n_idsigs; i++)
+        give_file(&instance->idsigs[i], config);
 }
 
 void app_instance_keep(AppInstance *instance)

@@ -12,6 +12,7 @@
 #include "common/error.h"
 #include "composite-disk/output-file.h"
 #include "vmctl/client.h"
+#include "vmctl/config-files.h"
 #include "vmctl/options.h"
 #include "vmctl/vm-create.h"
 #include "vmctl/work-directory.h"
@@ -56,8 +57,8 @@ int app_instance_open(Client *client,
                       AppInstance **ret_instance,
                       Error *error);
 
-/* Adds the files of the VM to @files, with their paths as keys. */
-int app_instance_add_files(AppInstance *instance, NamedFds *files, Error *error);
+/* Hands the files over to @config, which names them. */
+void app_instance_give_files(AppInstance *instance, ConfigFiles *config);
 
 /* Once there is a VM: all files stay. */
 void app_instance_keep(AppInstance *instance);

@@ -255,6 +255,17 @@ int config_files_open(ConfigFiles *config, int directory_fd, Error *error)
     return 0;
 }
 
+void config_files_take_fd(ConfigFiles *config, const char *path, int fd)
+{
+    for (size_t i = 0; i < config->n_files; i++) {
+        if (strcmp(config->files[i].path, path) == 0 && config->files[i].fd < 0) {
+            config->files[i].fd = fd;
+            return;
+        }
+    }
+    (void)fd_close(fd); /* of a file that is named twice */
+}
+
 ConfigFiles *config_files_free(ConfigFiles *config)
 {
     if (!config)

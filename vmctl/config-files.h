@@ -34,5 +34,8 @@ int config_files_load(const char *path, const char *name, ConfigFiles **ret_conf
 /* Opens the files, relative paths from @directory_fd. */
 int config_files_open(ConfigFiles *config, int directory_fd, Error *error);
 
+/* Takes @fd for the file @path, which the configuration names, in place of opening it. */
+void config_files_take_fd(ConfigFiles *config, const char *path, int fd);
+
 ConfigFiles *config_files_free(ConfigFiles *config);
 DEFINE_CLEANUP(ConfigFiles, config_files_free);

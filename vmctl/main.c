@@ -9,7 +9,7 @@
 #include "vmctl/remote.h"
 #include "vmctl/verbs.h"
 
-#define RUN_OPTIONS "console console-in detach log name quiet rm"
+#define RUN_OPTIONS "console console-in detach dry-run json log name quiet rm"
 
 #define A_VM     "the name or id of a VM"
 #define A_CONFIG "a configuration file"
@@ -24,7 +24,7 @@ static const Verb verbs[] = {
       "all json property value", verb_show },
     { "run", 1, 1, A_CONFIG, "CONFIG.json",
       "make and start a VM, copy its payload's output, exit as it exits",
-      RUN_OPTIONS " dry-run json", verb_run },
+      RUN_OPTIONS, verb_run },
     { "run-app", 1, 3, "an archive (APK)", "APK [IDSIG INSTANCE]",
       "the same with a program of a signed archive, and an instance of it that has secrets and "
       "storage of its own, over all runs",

@@ -18,6 +18,7 @@
 #include "vmctl/run-streams.h"
 #include "vmctl/verbs.h"
 #include "vmctl/vm-run.h"
+#include "vmctl/vm-validate.h"
 
 #define ARCHIVE_SUFFIX  ".apk"
 #define NAME_MAX_SIZE   64 /* the service's limit for a VM's name */
@@ -36,7 +37,7 @@ typedef struct AppRun {
     NamedFds apks; /* the app's, then the extra ones */
     AppInstance *instance;
     RunStreams streams;
-    NamedFds files;
+    NamedFds files; /* of the streams */
     ConfigFiles *config;
 } AppRun;
 
@@ -293,14 +294,15 @@ static int make_config(AppRun *run, Error *error)
     if (r < 0)
         return r;
     const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_NOSLASHESCAPE);
-    run->config = calloc(1, sizeof(*run->config));
-    if (!text || !run->config)
+    if (!text)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    run->config->text = strdup(text);
-    run->config->name = strdup(run->name);
-    return run->config->text && run->config->name
-               ? 0
-               : error_set(error, ERROR_NO_MEMORY, "out of memory");
+    r = config_files_parse(text, NULL, &run->config, error);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < run->apks.n_items; i++)
+        config_files_take_fd(run->config, run->apks.items[i].key, take_fd(&run->apks.items[i].fd));
+    app_instance_give_files(run->instance, run->config);
+    return 0;
 }
 
 /* --- in order --- */
@@ -323,32 +325,22 @@ static int open_instance(AppRun *run, Error *error)
     return app_instance_open(run->client, &request, &run->instance, error);
 }
 
-static int add_files(AppRun *run, Error *error)
-{
-    int r = 0;
-
-    for (size_t i = 0; r >= 0 && i < run->apks.n_items; i++)
-        r = named_fds_add(&run->files, run->apks.items[i].key, take_fd(&run->apks.items[i].fd),
-                          error);
-    return r < 0 ? r : app_instance_add_files(run->instance, &run->files, error);
-}
-
 /* All that is there before the VM. */
 static int prepare(AppRun *run, Error *error)
 {
-    int r = take_command_line(run, error);
+    int r = vm_run_check_options(run->options, error);
 
+    if (r >= 0)
+        r = take_command_line(run, error);
     if (r >= 0)
         r = open_archives(run, error);
     if (r >= 0)
         r = client_new(run->options->bus, &run->client, error);
-    if (r >= 0)
+    if (r >= 0 && !run->options->dry_run)
         r = run_streams_open(&run->streams, run->options, &run->files, error);
     if (r >= 0)
         r = open_instance(run, error);
-    if (r >= 0)
-        r = make_config(run, error);
-    return r < 0 ? r : add_files(run, error);
+    return r < 0 ? r : make_config(run, error);
 }
 
 /* Once it is started. */
@@ -381,6 +373,8 @@ int verb_run_app(const Options *options)
     }
     if (r < 0)
         return vm_run_report(&run_options, &error);
+    if (options->dry_run) /* what was made for it goes again */
+        return vm_validate_report(options, app.client, app.config);
     run_options.instance = app_instance_get_place(app.instance);
     r = vm_run_start(app.client, app.config, &run_options, &run, &error);
     if (r < 0)

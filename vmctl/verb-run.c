@@ -6,15 +6,6 @@
 #include "vmctl/vm-run.h"
 #include "vmctl/vm-validate.h"
 
-static int validate(const Options *options, Client *client, const ConfigFiles *config)
-{
-    _cleanup_(error_clear) Error error = ERROR_INIT;
-
-    if (vm_validate(options, client, config, &error) < 0)
-        output_error(&error);
-    return (int)exit_status_from_error(error.kind);
-}
-
 int verb_run(const Options *options)
 {
     _cleanup_(named_fds_deinit) NamedFds files = { 0 };
@@ -29,16 +20,15 @@ int verb_run(const Options *options)
     _cleanup_(vm_run_freep) VmRun *run = NULL;
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
-    if (options->json != JSON_FORMAT_OFF && !options->detach && !options->dry_run) {
-        output_diagnostic("'run' has '--json' with '--detach' or '--dry-run' only: without them "
-                          "standard output is the payload's");
+    if (vm_run_check_options(options, &error) < 0) {
+        output_error(&error);
         return EXIT_STATUS_USAGE;
     }
     int r = config_files_load(options->arguments[0], options->name, &config, &error);
     if (r >= 0)
         r = client_new(options->bus, &client, &error);
     if (r >= 0 && options->dry_run)
-        return validate(options, client, config);
+        return vm_validate_report(options, client, config);
     if (r >= 0)
         r = run_streams_open(&streams, options, &files, &error);
     if (r >= 0)

@@ -182,17 +182,6 @@ static int set_up_loop(VmRun *run, bool console, Error *error)
     return client_watch(run->client, "interface='" BUS_VM_INTERFACE "',member='Died'", error);
 }
 
-/* Adds @file unless its key, and so the file, is there already. Returns how many there are then. */
-static size_t add_file(NamedFd *files, size_t n_files, const NamedFd *file)
-{
-    for (size_t i = 0; i < n_files; i++) {
-        if (strcmp(files[i].key, file->key) == 0)
-            return n_files;
-    }
-    files[n_files] = *file;
-    return n_files + 1;
-}
-
 static int create_vm(VmRun *run, const char *lifetime, Error *error)
 {
     const NamedFds *more = run->options->files;
@@ -205,7 +194,7 @@ static int create_vm(VmRun *run, const char *lifetime, Error *error)
     for (size_t i = 0; i < run->n_outputs; i++)
         files[n_files++] = (NamedFd){ .key = run->output_keys[i], .fd = run->writing_ends[i] };
     for (size_t i = 0; i < more->n_items; i++)
-        n_files = add_file(files, n_files, &more->items[i]);
+        files[n_files++] = more->items[i];
     for (size_t i = 0; i < run->config->n_files; i++)
         files[n_files++] =
             (NamedFd){ .key = run->config->files[i].path, .fd = run->config->files[i].fd };
@@ -243,6 +232,16 @@ static int start_vm(VmRun *run, Error *error)
     }
     return detach ? vm_action_print_vm(run->options->command_line, run->client, run->path, error)
                   : 0;
+}
+
+int vm_run_check_options(const Options *options, Error *error)
+{
+    if (options->json != JSON_FORMAT_OFF && !options->detach && !options->dry_run)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "'%s' has '--json' with '--detach' or '--dry-run' only: without them "
+                         "standard output is the payload's",
+                         options->verb->name);
+    return 0;
 }
 
 int vm_run_start(

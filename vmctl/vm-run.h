@@ -20,6 +20,9 @@ typedef struct VmRunOptions {
     const char *instance; /* of an app: where its files are, for people; NULL: it is none */
 } VmRunOptions;
 
+/* That what is printed is either the payload's or vmctl's. */
+int vm_run_check_options(const Options *options, Error *error);
+
 typedef struct VmRun VmRun;
 
 /* Makes and starts the VM of @config, whose files are open, and closes them once the service has

@@ -9,6 +9,7 @@
 #include "common/cleanup.h"
 #include "dbus/interfaces.h"
 #include "vmctl/bus-value.h"
+#include "vmctl/exit-status.h"
 #include "vmctl/output.h"
 #include "vmctl/quantity.h"
 #include "vmctl/vm-create.h"
@@ -155,4 +156,13 @@ int vm_validate(const Options *options, Client *client, const ConfigFiles *confi
     else if (!options->quiet)
         print_plan(plan);
     return 0;
+}
+
+int vm_validate_report(const Options *options, Client *client, const ConfigFiles *config)
+{
+    _cleanup_(error_clear) Error error = ERROR_INIT;
+
+    if (vm_validate(options, client, config, &error) < 0)
+        output_error(&error);
+    return (int)exit_status_from_error(error.kind);
 }

@@ -8,3 +8,6 @@
 
 /* Checks @config, whose files are open, and prints the plan. */
 int vm_validate(const Options *options, Client *client, const ConfigFiles *config, Error *error);
+
+/* The same, and prints why it is refused. Returns the exit status. */
+int vm_validate_report(const Options *options, Client *client, const ConfigFiles *config);

@@ -293,10 +293,28 @@ def test_options_are_the_vms(user):
     user.refused("used by VM 'named'", 'run-app', '-d', f'--work-dir={user.state}/named',
                  '--name=x', 'probe.apk', status=6)
     user.call('stop', 'named')
-    wait_until(lambda: not user.host.manager().ListVms(False), 'the end of the VM')
+    assert not user.host.manager().ListVms(False)
     wait_until(lambda: b'reboot: Power down' in user.read('con'), 'the console')
     assert b'payload is ready' in user.read('log')
     assert b'payload is ready' in user.read('con'), 'a debuggable guest logs to its console'
+
+
+@with_user
+def test_a_dry_run_shows_what_would_be_run(user):
+    user.probe()
+    before = user.all()
+    words = ('run-app', '--dry-run', '--json=short', '--extra-apk=probe.apk', 'probe.apk')
+    plan = json.loads(user.call(*words)[0])
+    assert plan['name'] == 'probe' and user.all() == before and not user.instances()
+    labels = [partition['label'] for disk in plan['disks'] for partition in disk['partitions']]
+    assert labels[2:] == ['vm-instance', 'payload-metadata', 'microdroid-apk',
+                          'microdroid-apk-idsig', 'extra-apk-0', 'extra-idsig-0'], labels
+    user.refused('/memory_mib', *words, '--mem=9999999', status=1)
+    # And with --rm nothing is left of one that was.
+    user.archive('exit.apk', {'lib/x86_64/libexit-code.so': user.host.payload('libexit-code.so')})
+    output, error = user.call('run-app', '--rm', '--quiet', 'exit.apk', status=7)
+    assert error == '' and not user.host.manager().ListVms(True), error
+    assert os.path.exists(f'{user.state}/exit/instance.img')
 
 
 @with_user
@@ -357,6 +375,7 @@ def test_wrong_input_is_named_and_leaves_nothing(user):
         ("'--work-dir' is for an app without IDSIG and INSTANCE", 'probe.apk', 'b', 'c',
          '--work-dir=d'),
         ("'--console' does not go with '--detach'", 'probe.apk', '-d', '--console'),
+        ("'run-app' has '--json' with '--detach' or '--dry-run' only", 'probe.apk', '--json=short'),
         ("unknown option '--hugepages'", 'probe.apk', '--hugepages'),
         ("'run-app' takes no option '--all'", 'probe.apk', '-a'),
     )
