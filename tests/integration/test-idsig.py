@@ -362,7 +362,7 @@ def test_metadata_is_what_protoc_reads_and_writes(tool):
     tool.refuses('version 2; only 1', 'payload', 'info', 'bad')
     tool.refuses('at most', 'payload', 'info', tool.sparse('huge', 1 << 40))
     tool.refuses('is needed', 'payload', 'metadata', 'new', status=2)
-    tool.refuses("'--extra-apks'", 'payload', 'metadata', 'new', '--binary=x', '--extra-apks=31',
+    tool.refuses("'--extra-apks'", 'payload', 'metadata', 'new', '--binary=x', '--extra-apks=63',
                  status=2)
 
 
