@@ -84,10 +84,12 @@ def test_it_is_listed_when_it_is_installed(host):
 @with_host
 def test_there_is_neither_a_shell_nor_a_network_nor_a_place_to_write(host):
     instance = Instance(host, make_probe(host))
-    programs, interfaces, mounts = answers(instance, 'list /usr/lib/microguest',
-                                           'read /proc/net/dev', 'read /proc/mounts')
-    assert set(programs.split()) == {'apk-verify', 'crash-reporter', 'guest-manager',
-                                     'payload-launcher', 'seccomp', 'zipfuse'}, programs
+    programs, early, interfaces, mounts = answers(
+        instance, 'list /usr/lib/microguest', 'list /usr/lib/microguest/boot',
+        'read /proc/net/dev', 'read /proc/mounts')
+    assert set(programs.split()) == {'apk-verify', 'boot', 'crash-reporter', 'payload-launcher',
+                                     'seccomp'}, programs
+    assert set(early.split()) == {'guest-manager', 'zipfuse'}, early  # of the initramfs
     names = [line.split(':')[0].strip() for line in interfaces.splitlines()[2:]]
     assert names in ([], ['lo']), names
     for line in mounts.splitlines():
@@ -103,7 +105,8 @@ def test_there_is_neither_a_shell_nor_a_network_nor_a_place_to_write(host):
                    if os.access(os.path.join(folder, name), os.X_OK)
                    and '.so' not in name}
     assert executables == {'sbin/mke2fs'} | {
-        f'usr/lib/microguest/{name}' for name in programs.split() if name != 'seccomp'}, executables
+        f'usr/lib/microguest/{name}' for name in programs.split()
+        if name not in ('boot', 'seccomp')}, executables
 
 
 @with_host
