@@ -14,7 +14,9 @@ EXTRA_DIST += \
 	%D%/virtualizationd-doc.examples \
 	%D%/virtualizationd-doc.install \
 	%D%/virtualizationd-image-builder.install \
+	%D%/virtualizationd-image-builder.lintian-overrides \
 	%D%/virtualizationd-microguest.install \
+	%D%/virtualizationd-microguest.lintian-overrides \
 	%D%/virtualizationd.install \
 	%D%/virtualizationd.postinst \
 	%D%/virtualizationd.postrm \

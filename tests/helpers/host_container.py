@@ -61,6 +61,7 @@ class HostContainer(WholeHost):
                 ['unshare', '--mount', 'sh', '-c', SCRIPT, 'sh', f'{self.build}/host-image/root',
                  self.directory, f'host-{os.getpid()}'],
                 stdin=subprocess.DEVNULL, stdout=self.console, stderr=self.console,
+                start_new_session=True,  # else it would ask for the terminal
                 preexec_fn=die_with_parent,
                 env=dict(os.environ, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY='1'))
             self.channel = self._accept(listener)

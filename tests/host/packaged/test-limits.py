@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The limits of a VM's leaf, on a host that has the controllers: a VM that takes what it can get dies
-alone. And KVM, where the launcher's unit has to let it through."""
+alone. And KVM, where the launcher's unit has to let it through, for users' own daemons as well."""
 import contextlib
 import os
 import shutil
@@ -11,8 +11,8 @@ import sys
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 from harness import Suite, processes, wait_until  # noqa: E402
-from system_host import (UNIT, SystemHost, launcher_units, output, show, supervisor_of,  # noqa: E402
-                         unit_of)
+from system_host import (UNIT, SystemHost, as_user, launcher_units, make_user,  # noqa: E402
+                         output, show, supervisor_of, unit_of)
 
 DROP_IN = '/run/systemd/system/virtualizationd-vm@.service.d'
 PREFIX = '/var/lib/greedy-vmm'
@@ -99,6 +99,26 @@ def test_a_launcher_that_is_killed_is_no_oom(_suite, host):
     record = vm.death()
     assert record['reason'] != 'oom' and not record['oom'], record
     wait_until(lambda: unit not in launcher_units(), 'the end of the unit')
+
+
+@with_host
+def test_a_user_s_own_daemon_runs_vms(_suite, host):
+    """By the units of the user's manager, which lingers, as the user has no session. Not in a
+    container, which lets nobody but root set what forbids user namespaces."""
+    make_user('alice')
+    output('usermod', '--append', '--groups=kvm', 'alice')
+    output('loginctl', 'enable-linger', 'alice')
+    uid = output('id', '-u', 'alice').strip()
+    path = host.write_config('exit', host.payload('probe'), 'probe=exit:7')
+    try:
+        environment = ('env', f'XDG_RUNTIME_DIR=/run/user/{uid}',
+                       f'DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/{uid}/bus')
+        subprocess.run(['systemctl', 'start', f'user@{uid}.service'], check=True)
+        status, text = as_user('alice', *environment, 'vmctl', '--bus=session', 'run', path)
+        assert status == 7, (status, text, output('journalctl', '-n', '60', f'_UID={uid}'))
+    finally:
+        output('loginctl', 'disable-linger', 'alice')
+        output('systemctl', 'stop', f'user@{uid}.service')
 
 
 if __name__ == '__main__':

@@ -4,10 +4,7 @@
 launcher checks."""
 import os
 import re
-import subprocess
 import sys
-
-import dbus
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
@@ -181,23 +178,6 @@ def test_a_vm_has_a_uid_of_the_range(host):
     uids = [processes()[int(vm.get('Pid'))][0] for vm in vms]
     assert len(set(uids)) == 2 and all(UID_MIN <= uid < UID_MIN + UID_COUNT for uid in uids), uids
     assert len(launcher_units()) == 2, launcher_units()
-
-
-@with_host
-def test_a_user_s_own_daemon_runs_vms(host):
-    """By the units of the user's manager, which lingers, as the user has no session."""
-    output('loginctl', 'enable-linger', 'alice')
-    uid = output('id', '-u', 'alice').strip()
-    path = host.write_config('exit', host.payload('probe'), 'probe=exit:7')
-    try:
-        environment = ('env', f'XDG_RUNTIME_DIR=/run/user/{uid}',
-                       f'DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/{uid}/bus')
-        subprocess.run(['systemctl', 'start', f'user@{uid}.service'], check=True)
-        status, text = as_user('alice', *environment, 'vmctl', '--bus=session', 'run', path)
-        assert status == 7, (status, text, output('journalctl', '-n', '60', f'_UID={uid}'))
-    finally:
-        output('loginctl', 'disable-linger', 'alice')
-        output('systemctl', 'stop', f'user@{uid}.service')
 
 
 if __name__ == '__main__':
