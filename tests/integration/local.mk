@@ -34,6 +34,7 @@ integration_tests = \
 	%D%/test-microguest.py \
 	%D%/test-partitions.py \
 	%D%/test-payload-library.py \
+	%D%/test-readme.py \
 	%D%/test-restart.py \
 	%D%/test-rights.py \
 	%D%/test-run-app.py \
