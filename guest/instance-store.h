@@ -12,7 +12,8 @@
  *   journal: magic (16 bytes), UUID, size (64 bits, little-endian), SHA-256 of the bytes, zeros up
  *   to 512; the bytes
  *
- * The host keeps the image and can put an older one in its place as a whole: see SECURITY.md. */
+ * The host keeps the image and can put an older one in its place, or an older copy of one record:
+ * see SECURITY.md. */
 #pragma once
 
 #include "common/cleanup.h"

@@ -53,9 +53,9 @@ const char *AVmPayload_getEncryptedStoragePath(void);
 
 /* Stores @size bytes, which must be 32, in place of those that were stored before; they are on the
  * disk when this returns, and no loss of power brings back the former ones. The host cannot read
- * them. It can bring back older ones only together with all else that the instance image holds:
- * where that matters, they are to be compared with something outside the host. Returns the number
- * of bytes written, or a negative AVmAccessRollbackProtectedSecretStatus. */
+ * them. Whoever can write the instance image can bring back older ones, with all else that it holds
+ * or alone: where that matters, they are to be compared with something outside the host. Returns
+ * the number of bytes written, or a negative AVmAccessRollbackProtectedSecretStatus. */
 int32_t AVmPayload_writeRollbackProtectedSecret(const void *data, size_t size);
 
 /* Reads back what AVmPayload_writeRollbackProtectedSecret() stored last, in this run of the
