@@ -106,6 +106,25 @@ int fd_set_cloexec(int fd, bool cloexec)
     return fd_change_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, cloexec);
 }
 
+int fd_read_all(int fd, void *data, size_t size, size_t *ret_size)
+{
+    char *bytes = data;
+    size_t filled = 0;
+
+    while (filled < size) {
+        ssize_t n = read(fd, bytes + filled, size - filled);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        filled += (size_t)n;
+    }
+    *ret_size = filled;
+    return 0;
+}
+
 int fd_write_all(int fd, const void *data, size_t size)
 {
     const char *rest = data;

@@ -49,6 +49,9 @@ int fd_reopen(int fd, int flags, int *ret_fd);
 int fd_set_nonblocking(int fd, bool nonblocking);
 int fd_set_cloexec(int fd, bool cloexec);
 
+/* Reads up to the end, or @size bytes. The descriptor must be a blocking one. */
+int fd_read_all(int fd, void *data, size_t size, size_t *ret_size);
+
 /* Writes all of @data or fails. The descriptor must be a blocking one. */
 int fd_write_all(int fd, const void *data, size_t size);
 

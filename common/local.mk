@@ -13,7 +13,9 @@ libcommon_a_SOURCES = \
 	%D%/fd.c %D%/fd.h \
 	%D%/fd-message.c %D%/fd-message.h \
 	%D%/journal.c %D%/journal.h \
+	%D%/json-fields.c %D%/json-fields.h \
 	%D%/json-keys.c %D%/json-keys.h \
+	%D%/json-object.h \
 	%D%/kvm.c %D%/kvm.h \
 	%D%/landlock.c %D%/landlock.h \
 	%D%/log.c %D%/log.h \

@@ -144,25 +144,6 @@ static int check_file(int fd, const char *role, Error *error)
     return 0;
 }
 
-/* One byte more than a file may have shows that it has more. */
-static int read_file(int fd, uint8_t buffer[static FILE_SIZE_MAX + 1], size_t *ret_size)
-{
-    size_t size = 0;
-
-    while (size < FILE_SIZE_MAX + 1) {
-        ssize_t n = read(fd, buffer + size, FILE_SIZE_MAX + 1 - size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        size += (size_t)n;
-    }
-    *ret_size = size;
-    return size > FILE_SIZE_MAX ? -E2BIG : 0;
-}
-
 int seccomp_policy_load(int directory_fd,
                         const char *role,
                         SeccompPolicy **ret_policy,
@@ -186,7 +167,10 @@ int seccomp_policy_load(int directory_fd,
     _cleanup_free_ uint8_t *buffer = malloc(FILE_SIZE_MAX + 1);
     if (!buffer)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    r = read_file(fd, buffer, &size);
+    /* One byte more than a file may have shows that it has more. */
+    r = fd_read_all(fd, buffer, FILE_SIZE_MAX + 1, &size);
+    if (r >= 0 && size > FILE_SIZE_MAX)
+        r = -E2BIG;
     if (r >= 0)
         r = seccomp_policy_decode(buffer, size, ret_policy);
     if (r < 0)

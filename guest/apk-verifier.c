@@ -89,25 +89,6 @@ static int make_plan(const VerifierOptions *options,
     return 0;
 }
 
-/* Reads up to the end, or @size bytes. */
-static int read_all(int fd, uint8_t *bytes, size_t size, size_t *ret_size)
-{
-    size_t filled = 0;
-
-    while (filled < size) {
-        ssize_t n = read(fd, bytes + filled, size - filled);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        filled += (size_t)n;
-    }
-    *ret_size = filled;
-    return 0;
-}
-
 static int check_end(pid_t pid, Error *error)
 {
     int status;
@@ -171,7 +152,7 @@ int apk_verifier_run(const VerifierOptions *options,
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot start apk-verify");
     writer = fd_close(writer);
-    r = read_all(reader, bytes, capacity, &size);
+    r = fd_read_all(reader, bytes, capacity, &size);
     reader = fd_close(reader); /* one that says too much gets SIGPIPE */
     int end = check_end(pid, error);
     if (end < 0)

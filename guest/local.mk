@@ -44,8 +44,8 @@ guest_verify_sources = \
 	%D%/verdict.c %D%/verdict.h
 
 guest_verify_shared_sources = \
-	common/bytes.c common/drop-privileges.c common/error.c common/fd.c common/json-keys.c \
-	common/random.c common/text.c \
+	common/bytes.c common/drop-privileges.c common/error.c common/fd.c common/json-fields.c \
+	common/json-keys.c common/random.c common/text.c \
 	composite-disk/byte-source.c \
 	composite-disk/idsig.c \
 	composite-disk/merkle-tree.c \

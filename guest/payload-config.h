@@ -10,10 +10,10 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/json-fields.h"
 #include "composite-disk/payload-metadata.h"
 
-#define PAYLOAD_CONFIG_SIZE_MAX 65536
-#define PAYLOAD_CONFIG_KEYS_MAX 512
+#define PAYLOAD_CONFIG_SIZE_MAX JSON_FIELDS_SIZE_MAX
 #define PAYLOAD_COMMAND_MAX     PAYLOAD_PATH_MAX
 #define PAYLOAD_OS_NAME_MAX     64
 
@@ -34,9 +34,9 @@ typedef struct PayloadConfig {
     PayloadTaskType task_type;
     char *command; /* NULL: there is no task */
     /* In the order of the file. The paths are those of whoever made the disk. */
-    char *apexes[PAYLOAD_APEXES_MAX];
+    char **apexes;
     size_t n_apexes;
-    char *extra_apks[PAYLOAD_EXTRA_APKS_MAX];
+    char **extra_apks;
     size_t n_extra_apks;
     PayloadChoice export_tombstones; /* the default is yes where the guest may be debugged */
     bool prefer_staged, hugepages;

@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "common/json-keys.h"
+#include "common/json-object.h"
 #include "common/text.h"
 
 /* A frame goes through four gates, each of which may rely on the one before: the size; json-c, in
@@ -27,9 +28,6 @@
 #define UPPER      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS     "0123456789"
 #define NAME_CHARS LOWER UPPER DIGITS ".-"
-
-DEFINE_CLEANUP(json_object, json_object_put);
-DEFINE_CLEANUP(json_tokener, json_tokener_free);
 
 typedef enum FieldType {
     FIELD_BOOL,    /* bool */

@@ -10,7 +10,6 @@ libvirtualizationd_a_SOURCES = \
 	%D%/files-argument.c %D%/files-argument.h \
 	%D%/host-checks.c %D%/host-checks.h \
 	%D%/instance-registry.c %D%/instance-registry.h \
-	%D%/json-fields.c %D%/json-fields.h \
 	%D%/launcher.c %D%/launcher.h \
 	%D%/manager-interface.c %D%/manager-interface.h \
 	%D%/os-image.c %D%/os-image.h \

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "common/fd.h"
-#include "virtualizationd/json-fields.h"
+#include "common/json-fields.h"
 
 /* Where the system is, for sentences too. */
 typedef struct Place {
@@ -108,8 +108,7 @@ static int open_file(const Place *place, const char *path, int *ret_fd, Error *e
 static int read_description(const Place *place, char **ret_text, Error *error)
 {
     _cleanup_close_ int fd = -EBADF;
-    size_t size = 0;
-    ssize_t n;
+    size_t size;
 
     int r = open_file(place, OS_IMAGE_DESCRIPTION, &fd, error);
     if (r < 0)
@@ -117,12 +116,9 @@ static int read_description(const Place *place, char **ret_text, Error *error)
     _cleanup_free_ char *text = malloc(JSON_FIELDS_SIZE_MAX + 2);
     if (!text)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    do {
-        n = read(fd, text + size, JSON_FIELDS_SIZE_MAX + 1 - size);
-        if (n < 0)
-            return refuse_open(place, OS_IMAGE_DESCRIPTION, errno, error);
-        size += (size_t)n;
-    } while (n > 0);
+    r = fd_read_all(fd, text, JSON_FIELDS_SIZE_MAX + 1, &size);
+    if (r < 0)
+        return refuse_open(place, OS_IMAGE_DESCRIPTION, -r, error);
     text[size] = '\0';
     if (strlen(text) != size)
         return error_set(error, ERROR_IMAGE_INVALID,

@@ -10,7 +10,7 @@
 #include "composite-disk/gpt.h"
 #include "composite-disk/payload-disk.h"
 #include "composite-disk/payload-metadata.h"
-#include "virtualizationd/json-fields.h"
+#include "common/json-fields.h"
 
 #define OS_NAME_MAX 64
 

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json-fields.h"
 #include "common/text.h"
 #include "composite-disk/gpt.h"
-#include "virtualizationd/json-fields.h"
 
 #define BYTES_PER_MIB (UINT64_C(1) << 20)
 
@@ -324,7 +324,7 @@ int vm_config_parse(const char *json,
 {
     _cleanup_(json_object_putp) struct json_object *object = NULL;
 
-    int r = json_fields_parse(json, &object, error);
+    int r = json_fields_parse(json, strlen(json), &object, error);
     if (r < 0)
         return r;
     _cleanup_(vm_config_freep) VmConfig *config = calloc(1, sizeof(*config));

@@ -190,7 +190,7 @@ static int read_config(const AppArchive *archive,
         return error_set(
             error, ERROR_INVALID_ARGUMENT, "'%s' has no file '%s'%s", archive->path, config_path,
             find_file(archive, "", USUAL_CONFIG_PATH) ? ", but '" USUAL_CONFIG_PATH "'" : "");
-    int r = zip_read_entry(archive->reader, entry, CONFIG_JSON_SIZE_MAX, &text, &size, &cause);
+    int r = zip_read_entry(archive->reader, entry, JSON_FIELDS_SIZE_MAX, &text, &size, &cause);
     if (r >= 0 && memchr(text, '\0', size))
         r = error_set(&cause, ERROR_INVALID_CONFIG, "%s has a NUL character", config_path);
     if (r >= 0)

@@ -9,8 +9,7 @@
 #include <stdint.h>
 
 #include "common/cleanup.h"
-
-DEFINE_CLEANUP(json_object, json_object_put);
+#include "common/json-object.h"
 
 /* Turns the value at @iterator into JSON; a descriptor becomes null. -ENOMEM. */
 int bus_value_to_json(DBusMessageIter *iterator, struct json_object **ret_value);

@@ -178,18 +178,15 @@ static int read_text(const char *path, char **ret_text, Error *error)
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return error_set_errno(error, ERROR_FAILED, errno, "cannot open '%s'", path);
-    _cleanup_free_ char *text = malloc(CONFIG_JSON_SIZE_MAX + 2);
+    _cleanup_free_ char *text = malloc(JSON_FIELDS_SIZE_MAX + 2);
     if (!text)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
 
-    size_t size = 0;
-    ssize_t n;
-    do { /* one byte above the maximum, which shows a file that is too large */
-        n = read(fd, text + size, CONFIG_JSON_SIZE_MAX + 1 - size);
-        if (n < 0)
-            return error_set_errno(error, ERROR_FAILED, errno, "cannot read '%s'", path);
-        size += (size_t)n;
-    } while (n > 0);
+    size_t size;
+    /* One byte above the maximum shows a file that is too large. */
+    int r = fd_read_all(fd, text, JSON_FIELDS_SIZE_MAX + 1, &size);
+    if (r < 0)
+        return error_set_errno(error, ERROR_FAILED, r, "cannot read '%s'", path);
     if (memchr(text, '\0', size))
         return error_set(error, ERROR_INVALID_CONFIG, "%s: the configuration has a NUL character",
                          path);

@@ -3,11 +3,8 @@
  * reads something else in them. */
 #pragma once
 
-#include <json-c/json.h>
-
 #include "common/error.h"
-
-#define CONFIG_JSON_SIZE_MAX 65536 /* bytes: what the service takes, and a guest */
+#include "common/json-fields.h"
 
 /* The object that @text is. ERROR_INVALID_CONFIG for what is none or has a key twice. The caller
  * puts it. */

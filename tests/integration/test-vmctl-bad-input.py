@@ -152,7 +152,7 @@ def test_names_of_vms(bench):
 @with_bench
 def test_configurations_that_are_none(bench):
     deep = '[' * 100 + ']' * 100
-    for content, words in (('', ['no JSON']), ('{', ['no JSON', 'byte']), ('[]', ['no JSON object']),
+    for content, words in (('', ['no JSON']), ('{', ['no JSON', 'byte']), ('[]', ['expected object']),
                            ('{} {}', ['no JSON']), ('{"a": 1, "a": 2}', ['a']),
                            ('{"a": ' + deep + '}', ['no JSON']), (b'{"a": "\xff"}', ['UTF-8']),
                            ('{"a": 1}\0', ['NUL']), (b' ' * 70000, ['65536']),

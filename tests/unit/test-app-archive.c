@@ -148,7 +148,7 @@ static void a_bad_configuration_is_named(void **state)
         const char *content, *sentence;
         ErrorKind kind;
     } cases[] = {
-        { "[]", "no JSON object", ERROR_INVALID_CONFIG },
+        { "[]", "expected object", ERROR_INVALID_CONFIG },
         { "{\"a\": 1, \"a\": 2}", "/a", ERROR_INVALID_CONFIG },
         { "{} x", "no JSON", ERROR_INVALID_CONFIG },
     };
@@ -170,9 +170,9 @@ static void a_bad_configuration_is_named(void **state)
         unmake(&made);
     }
 
-    char *large = calloc(1, CONFIG_JSON_SIZE_MAX + 2);
+    char *large = calloc(1, JSON_FIELDS_SIZE_MAX + 2);
     assert_non_null(large);
-    memset(large, ' ', CONFIG_JSON_SIZE_MAX + 1);
+    memset(large, ' ', JSON_FIELDS_SIZE_MAX + 1);
     memcpy(large, "{}", 2);
     make(&made, names, large);
     assert_true(app_archive_read_extra_apks(&made.archive, CONFIG_PATH, &paths, &n, &error) < 0);

@@ -147,8 +147,8 @@ static void what_is_no_json_object_is_refused(void **state)
     assert_refused("{\"kernel\": \"k\"", "no JSON");
     assert_refused("{\"kernel\": \"k\",}", "no JSON");
     assert_refused("{} {}", "no JSON");
-    assert_refused("[]", "no JSON object");
-    assert_refused("null", "no JSON object");
+    assert_refused("[]", "expected object");
+    assert_refused("null", "expected object");
     assert_refused("{\"kernel\": \"\xff\"}", "no UTF-8");
 }
 
@@ -161,14 +161,14 @@ static void repeated_key_and_nul_in_a_path_are_refused(void **state)
 
 static void text_may_have_the_largest_size_and_no_more(void **state)
 {
-    char *text = calloc(1, CONFIG_JSON_SIZE_MAX + 2);
+    char *text = calloc(1, JSON_FIELDS_SIZE_MAX + 2);
 
     (void)state;
     assert_non_null(text);
-    memset(text, ' ', CONFIG_JSON_SIZE_MAX);
+    memset(text, ' ', JSON_FIELDS_SIZE_MAX);
     memcpy(text, "{}", 2);
     config_files_free(parse(text, NULL));
-    text[CONFIG_JSON_SIZE_MAX] = ' ';
+    text[JSON_FIELDS_SIZE_MAX] = ' ';
     assert_refused(text, "more than 65536 bytes");
     free(text);
 }

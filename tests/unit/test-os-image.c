@@ -12,7 +12,7 @@
 
 #include "common/fd.h"
 #include "tests/helpers/test.h"
-#include "virtualizationd/json-fields.h"
+#include "common/json-fields.h"
 
 #define PARTITION(label, path) "{\"label\":\"" label "\",\"path\":\"" path "\"}"
 #define GOOD_DISK                                                                     \
@@ -214,7 +214,7 @@ static void description_is_taken_up_to_64_kib(void **state)
     assert_null(os_image_free(open_good(tree, DEBUG_LEVEL_NONE)));
     text[JSON_FIELDS_SIZE_MAX] = ' ';
     write_file(tree, "b/sys/os.json", text);
-    assert_refused(tree, "sys", ERROR_IMAGE_INVALID, "has 65537 bytes");
+    assert_refused(tree, "sys", ERROR_IMAGE_INVALID, "has more than 65536 bytes");
 }
 
 static void links_are_not_followed(void **state)

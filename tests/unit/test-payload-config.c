@@ -256,7 +256,7 @@ static void what_is_no_json_is_refused(void **state)
     payload_config_free(config);
     large[PAYLOAD_CONFIG_SIZE_MAX] = ' ';
     large[PAYLOAD_CONFIG_SIZE_MAX + 1] = '\0';
-    refuses(large, "at most 65536 are taken");
+    refuses(large, "more than 65536 bytes");
 }
 
 static void write_file(int directory, const char *name, const char *text)

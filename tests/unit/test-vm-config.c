@@ -6,7 +6,7 @@
 
 #include "composite-disk/gpt.h"
 #include "tests/helpers/test.h"
-#include "virtualizationd/json-fields.h"
+#include "common/json-fields.h"
 
 #define MIB         (UINT64_C(1) << 20)
 #define HOST_MEMORY (4096 * MIB)
@@ -336,7 +336,7 @@ static void document_is_taken_up_to_64_kib(void **state)
     memset(json + strlen(json), ' ', JSON_FIELDS_SIZE_MAX - strlen(json));
     assert_accepted(json);
     json[JSON_FIELDS_SIZE_MAX] = ' ';
-    assert_refused(json, ERROR_INVALID_CONFIG, "the configuration has 65537 bytes");
+    assert_refused(json, ERROR_INVALID_CONFIG, "the configuration has more than 65536 bytes");
 }
 
 static void keys_are_taken_up_to_2048(void **state)

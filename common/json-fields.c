@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "virtualizationd/json-fields.h"
+#include "common/json-fields.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -8,11 +8,10 @@
 #include <string.h>
 
 #include "common/json-keys.h"
+#include "common/json-object.h"
 #include "common/text.h"
 
 #define DEPTH_MAX 8
-
-DEFINE_CLEANUP(json_tokener, json_tokener_free);
 
 /* --- readers of values --- */
 
@@ -208,13 +207,10 @@ int json_fields_read_array(const JsonField *fields,
 
 /* --- documents --- */
 
-int json_fields_parse(const char *json, struct json_object **ret_object, Error *error)
+int json_fields_parse(const char *json, size_t size, struct json_object **ret_object, Error *error)
 {
-    size_t size = strlen(json);
-
     if (size > JSON_FIELDS_SIZE_MAX)
-        return error_set(error, ERROR_INVALID_CONFIG,
-                         "the configuration has %zu bytes, at most %d are taken", size,
+        return error_set(error, ERROR_INVALID_CONFIG, "the configuration has more than %d bytes",
                          JSON_FIELDS_SIZE_MAX);
     _cleanup_(json_tokener_freep) struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
     if (!tokener)

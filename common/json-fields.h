@@ -10,14 +10,13 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/json-object.h"
 
 #define JSON_FIELDS_SIZE_MAX 65536 /* bytes of a document */
 #define JSON_FIELDS_KEYS_MAX 2048  /* of a document */
 
 #define JSON_POINTER_SIZE     128
 #define JSON_FIELD_SHOWN_SIZE 64 /* how much of a foreign text is shown in a sentence */
-
-DEFINE_CLEANUP(json_object, json_object_put);
 
 typedef struct JsonField JsonField;
 
@@ -110,5 +109,6 @@ int json_fields_read_array(const JsonField *fields,
                            size_t *ret_n_elements,
                            Error *error);
 
-/* Parses @json, strictly and within the maxima above, into an object that the caller puts. */
-int json_fields_parse(const char *json, struct json_object **ret_object, Error *error);
+/* Parses @json, which has a NUL at @size, strictly and within the maxima above, into an object that
+ * the caller puts. */
+int json_fields_parse(const char *json, size_t size, struct json_object **ret_object, Error *error);
