@@ -68,106 +68,118 @@ static void print_help(void)
         "      --version           show the version");
 }
 
-static int parse_number(const char *option, const char *text, uint64_t max, uint64_t *ret_value)
+enum {
+    CONNECTION_FD = 256,
+    AWAIT_FD,
+    LISTEN,
+    USER,
+    READY_FD,
+    PREPARE,
+    CACHE_DIR,
+    STATE_DIR,
+    HOST_SECRET,
+    POLICY_DIR,
+    VMM_PREFIX,
+    CGROUP,
+    OWN_CGROUP,
+    VERSION_OPTION
+};
+
+static const struct option option_table[] = {
+    { "connection-fd", required_argument, NULL, CONNECTION_FD },
+    { "await-fd", required_argument, NULL, AWAIT_FD },
+    { "listen", required_argument, NULL, LISTEN },
+    { "user", required_argument, NULL, USER },
+    { "ready-fd", required_argument, NULL, READY_FD },
+    { "prepare", no_argument, NULL, PREPARE },
+    { "cache-dir", required_argument, NULL, CACHE_DIR },
+    { "state-dir", required_argument, NULL, STATE_DIR },
+    { "host-secret", required_argument, NULL, HOST_SECRET },
+    { "policy-dir", required_argument, NULL, POLICY_DIR },
+    { "vmm-prefix", required_argument, NULL, VMM_PREFIX },
+    { "cgroup", required_argument, NULL, CGROUP },
+    { "own-cgroup", no_argument, NULL, OWN_CGROUP },
+    LAYER_OPTIONS{ "help", no_argument, NULL, 'h' },
+    { "version", no_argument, NULL, VERSION_OPTION },
+    { NULL, 0, NULL, 0 },
+};
+
+/* What becomes of an option that says something: a number up to @max, a text, or, without a value,
+ * a bool of Options. */
+static const struct {
+    int value; /* as in option_table */
+    enum {
+        NUMBER,
+        TEXT,
+        FLAG
+    } kind;
+    size_t offset;
+    uint64_t max;
+} targets[] = {
+    { CONNECTION_FD, NUMBER, offsetof(Options, connection_fd), INT32_MAX },
+    { AWAIT_FD, NUMBER, offsetof(Options, await_fd), INT32_MAX },
+    { LISTEN, TEXT, offsetof(Options, directory), 0 },
+    { USER, NUMBER, offsetof(Options, user), UINT32_MAX - 1 },
+    { READY_FD, NUMBER, offsetof(Options, ready_fd), INT32_MAX },
+    { PREPARE, FLAG, offsetof(Options, prepare), 0 },
+    { CACHE_DIR, TEXT, offsetof(Options, launch.template.cache_dir), 0 },
+    { STATE_DIR, TEXT, offsetof(Options, launch.host_secret.state_dir), 0 },
+    { HOST_SECRET, TEXT, offsetof(Options, launch.host_secret.file), 0 },
+    { POLICY_DIR, TEXT, offsetof(Options, launch.template.policy_dir), 0 },
+    { VMM_PREFIX, TEXT, offsetof(Options, launch.template.vmm_prefix), 0 },
+    { CGROUP, TEXT, offsetof(Options, launch.cgroup_name), 0 },
+    { OWN_CGROUP, FLAG, offsetof(Options, launch.own_cgroup), 0 },
+};
+
+static int parse_number(int option, const char *text, uint64_t max, uint64_t *ret_value)
 {
+    const struct option *named = option_table;
     int r = text_parse_u64(text, max, ret_value);
 
+    while (named->val != option)
+        named++;
     if (r < 0)
-        fprintf(stderr, "vmm-launcher: --%s takes a number up to %ju, not '%s'\n", option,
+        fprintf(stderr, "vmm-launcher: --%s takes a number up to %ju, not '%s'\n", named->name,
                 (uintmax_t)max, text);
     return r;
+}
+
+/* -ENOENT: it is none of the targets. */
+static int take_option(int option, Options *options)
+{
+    for (size_t i = 0; i < ELEMENTS_OF(targets); i++) {
+        void *place = (char *)options + targets[i].offset;
+
+        if (targets[i].value != option)
+            continue;
+        if (targets[i].kind == NUMBER)
+            return parse_number(option, optarg, targets[i].max, place);
+        if (targets[i].kind == TEXT)
+            *(const char **)place = optarg;
+        else
+            *(bool *)place = true;
+        return 0;
+    }
+    return -ENOENT;
 }
 
 /* 1: go on; 0: done; negative: wrong usage. */
 static int parse_options(int argc, char **argv, Options *options)
 {
-    enum {
-        CONNECTION_FD = 256,
-        AWAIT_FD,
-        LISTEN,
-        USER,
-        READY_FD,
-        PREPARE,
-        CACHE_DIR,
-        STATE_DIR,
-        HOST_SECRET,
-        POLICY_DIR,
-        VMM_PREFIX,
-        CGROUP,
-        OWN_CGROUP,
-        VERSION_OPTION
-    };
-    static const struct option table[] = {
-        { "connection-fd", required_argument, NULL, CONNECTION_FD },
-        { "await-fd", required_argument, NULL, AWAIT_FD },
-        { "listen", required_argument, NULL, LISTEN },
-        { "user", required_argument, NULL, USER },
-        { "ready-fd", required_argument, NULL, READY_FD },
-        { "prepare", no_argument, NULL, PREPARE },
-        { "cache-dir", required_argument, NULL, CACHE_DIR },
-        { "state-dir", required_argument, NULL, STATE_DIR },
-        { "host-secret", required_argument, NULL, HOST_SECRET },
-        { "policy-dir", required_argument, NULL, POLICY_DIR },
-        { "vmm-prefix", required_argument, NULL, VMM_PREFIX },
-        { "cgroup", required_argument, NULL, CGROUP },
-        { "own-cgroup", no_argument, NULL, OWN_CGROUP },
-        LAYER_OPTIONS{ "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, VERSION_OPTION },
-        { NULL, 0, NULL, 0 },
-    };
     int option, r = 0;
 
-    while (r >= 0 && (option = getopt_long(argc, argv, "h", table, NULL)) >= 0) {
-        switch (option) {
-        case CONNECTION_FD:
-            r = parse_number("connection-fd", optarg, INT32_MAX, &options->connection_fd);
-            break;
-        case AWAIT_FD:
-            r = parse_number("await-fd", optarg, INT32_MAX, &options->await_fd);
-            break;
-        case LISTEN:
-            options->directory = optarg;
-            break;
-        case USER:
-            r = parse_number("user", optarg, UINT32_MAX - 1, &options->user);
-            break;
-        case READY_FD:
-            r = parse_number("ready-fd", optarg, INT32_MAX, &options->ready_fd);
-            break;
-        case PREPARE:
-            options->prepare = true;
-            break;
-        case CACHE_DIR:
-            options->launch.template.cache_dir = optarg;
-            break;
-        case STATE_DIR:
-            options->launch.host_secret.state_dir = optarg;
-            break;
-        case HOST_SECRET:
-            options->launch.host_secret.file = optarg;
-            break;
-        case POLICY_DIR:
-            options->launch.template.policy_dir = optarg;
-            break;
-        case VMM_PREFIX:
-            options->launch.template.vmm_prefix = optarg;
-            break;
-        case CGROUP:
-            options->launch.cgroup_name = optarg;
-            break;
-        case OWN_CGROUP:
-            options->launch.own_cgroup = true;
-            break;
-        case 'h':
+    while (r >= 0 && (option = getopt_long(argc, argv, "h", option_table, NULL)) >= 0) {
+        if (option == 'h') {
             print_help();
             return 0;
-        case VERSION_OPTION:
+        }
+        if (option == VERSION_OPTION) {
             puts("vmm-launcher " PACKAGE_VERSION);
             return 0;
-        default:
-            if (!layer_take_option(option, optarg, &options->layers))
-                return -EINVAL;
         }
+        r = take_option(option, options);
+        if (r == -ENOENT)
+            r = layer_take_option(option, optarg, &options->layers) ? 0 : -EINVAL;
     }
     if (r < 0)
         return r;

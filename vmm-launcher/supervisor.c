@@ -52,14 +52,14 @@
 #define LOG_RING_SIZE   65536 /* of what guest-manager logs: what a new reader sees of the past */
 #define TRANSFER_SIZE   4096
 #define DRAIN_READS_MAX 64
-#define UNEXPLAINED_END_USEC                                                             \
-    (1 * USEC_PER_SEC)                 /* the VMM fell silent: until it counts as broken \
-                                        */
-#define START_USEC (60 * USEC_PER_SEC) /* for the VMM to answer its control connection */
-#define KILL_USEC  (2 * USEC_PER_SEC)  /* for the stub to kill the VMM */
-#define LINGER_USEC                                                      \
-    (5 * USEC_PER_SEC) /* for clients to take the last output, and for a \
-                        * daemon the record of who had to end */
+/* The VMM fell silent: until it counts as broken. */
+#define UNEXPLAINED_END_USEC (1 * USEC_PER_SEC)
+/* For the VMM to answer its control connection. */
+#define START_USEC (60 * USEC_PER_SEC)
+/* For the stub to kill the VMM. */
+#define KILL_USEC (2 * USEC_PER_SEC)
+/* For clients to take the last output, and for a daemon the record of who had to end. */
+#define LINGER_USEC         (5 * USEC_PER_SEC)
 #define HEARTBEAT_USEC      (30 * USEC_PER_SEC)
 #define HEARTBEAT_LIMIT_SEC 90 /* a supervisor that hangs longer is killed by SIGALRM */
 
