@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -132,18 +131,8 @@ static void raise_descriptor_limit(void)
         log_debug("cannot raise the descriptor limit");
 }
 
-/* Those above it as well: a user may not have had any state before. */
 static int make_directory(const char *path, mode_t mode, Error *error)
 {
-    char above[PATH_MAX];
-
-    for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        if ((size_t)(slash - path) >= sizeof(above))
-            break;
-        memcpy(above, path, (size_t)(slash - path));
-        above[slash - path] = '\0';
-        (void)mkdir(above, 0755); /* the last one tells what is wrong */
-    }
     if (mkdir(path, mode) < 0 && errno != EEXIST)
         return error_set_errno(error, ERROR_FAILED, errno, "cannot make the directory %s", path);
     return 0;

@@ -59,7 +59,20 @@ static void find_user_dir(const char *variable, const char *below_home, char pat
         (void)snprintf(path, PATH_MAX, "%s/%s/virtualizationd", home, below_home);
 }
 
-/* Source: XDG Base Directory Specification 0.8. */
+/* A user may have had no cache or state before. Whoever uses the directory says what is wrong. */
+static void make_above(const char *path)
+{
+    char above[PATH_MAX];
+
+    (void)snprintf(above, sizeof(above), "%s", path);
+    for (char *slash = strchr(above + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        (void)mkdir(above, 0700);
+        *slash = '/';
+    }
+}
+
+/* Source: XDG Base Directory Specification 0.8, also for the mode of directories that are made. */
 static int set_user_defaults(DaemonOptions *options, UserDirectories *directories)
 {
     find_user_dir("XDG_RUNTIME_DIR", NULL, directories->runtime);
@@ -77,8 +90,13 @@ static int set_user_defaults(DaemonOptions *options, UserDirectories *directorie
     if (!options->bus)
         options->bus = "session";
     if (options->runtime_dir[0] != '\0' && options->cache_dir[0] != '\0' &&
-        options->state_dir[0] != '\0')
+        options->state_dir[0] != '\0') {
+        if (options->cache_dir == directories->cache)
+            make_above(options->cache_dir);
+        if (options->state_dir == directories->state)
+            make_above(options->state_dir);
         return 0;
+    }
     fprintf(stderr, "virtualizationd: --user needs $XDG_RUNTIME_DIR and $HOME, or --runtime-dir, "
                     "--cache-dir and --state-dir\n");
     return -EINVAL;

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """virtualizationd --user: the same box for a user without any privilege."""
 import os
+import subprocess
 import sys
 import tempfile
 
@@ -12,7 +13,7 @@ if os.geteuid() == 0:
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
-from harness import Suite, with_host  # noqa: E402
+from harness import NAME, Suite, wait_until, with_host  # noqa: E402
 from launcher import ACCEPTED, Launch, launch_spec  # noqa: E402
 
 
@@ -58,6 +59,31 @@ def test_an_instances_secret_comes_from_the_users_own(host):
             assert kind == ACCEPTED, answer
     status = os.stat(f'{host.directory}/state/host-secret')
     assert (status.st_uid, status.st_mode & 0o7777, status.st_size) == (os.getuid(), 0o400, 64)
+
+
+@with_host
+def test_a_home_may_have_neither_cache_nor_state(host):
+    host.stop_daemon()
+    home, runtime = f'{host.directory}/home', f'{host.directory}/xdg'
+    os.mkdir(home)
+    os.mkdir(runtime)
+    environment = {'PATH': os.environ['PATH'], 'HOME': home, 'XDG_RUNTIME_DIR': runtime}
+    with subprocess.Popen([f'{host.build}/programs/virtualizationd', '--user',
+                           f'--bus={host.address}'], env=environment, stdin=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE) as daemon:
+        try:
+            wait_until(lambda: host.bus.name_has_owner(NAME) or daemon.poll() is not None,
+                       'the daemon')
+            assert daemon.poll() is None, daemon.stderr.read()
+            assert os.listdir(f'{home}/.cache') == os.listdir(f'{home}/.local/state') == [
+                'virtualizationd']
+            for name in ('.cache', '.local', '.local/state'):
+                assert os.stat(f'{home}/{name}').st_mode & 0o7777 == 0o700, name
+        finally:
+            daemon.terminate()
+    wait_until(lambda: not os.path.exists(f'{runtime}/virtualizationd/launcher/socket'),
+               'the end of its listener')
+    host.start_daemon()
 
 
 @with_host
