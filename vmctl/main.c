@@ -26,8 +26,7 @@ static const Verb verbs[] = {
       "make and start a VM, copy its payload's output, exit as it exits",
       RUN_OPTIONS, verb_run },
     { "run-app", 1, 3, "an archive (APK)", "APK [IDSIG INSTANCE]",
-      "the same with a program of a signed archive, and an instance of it that has secrets and "
-      "storage of its own, over all runs",
+      "the same with a program of a signed archive, as an instance of it",
       RUN_OPTIONS " config-path cpu-topology debug extra-apk extra-idsig instance-id-file mem os "
                   "payload-binary-name payload_path protected storage storage-size work-dir",
       verb_run_app },
