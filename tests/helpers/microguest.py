@@ -26,7 +26,35 @@ def ask(vm, command):
         answer = b''
         while part := stream.recv(65536):
             answer += part
+    assert not answer.startswith(b'no command'), answer  # a probe of an earlier build
     return answer.decode()
+
+
+def start(instance, **options):
+    """Runs the instance up to where app-probe listens."""
+    vm = instance.run(**options)
+    vm.wait_for('PayloadReady')
+    return vm
+
+
+def run(instance, *commands, **options):
+    """Runs the instance, gives app-probe the commands, and ends it; returns the answers."""
+    vm = start(instance, **options)
+    answers = [ask(vm, command) for command in commands]
+    ask(vm, 'exit 0')
+    record = vm.death()
+    assert record['reason'] == 'shutdown' and record['payload-exit-code'] == 0, record
+    return answers
+
+
+def fails(instance, reason, message, **options):
+    """That the instance dies of @reason, with nothing of the payload having run."""
+    vm = instance.run(**options)
+    record = vm.death()
+    assert record['reason'] == reason, (reason, record['reason'], record['message'])
+    assert message in record['message'], record['message']
+    vm.wait_for_output_end()
+    assert vm.output['payload-out'] == b'' and not vm.find('PayloadStarted'), vm.names()
 
 
 class Signer:

@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 from apexes import BLOCK, ModuleInstance, encode_manifest, make_apex, make_key  # noqa: E402
 from harness import Suite, with_host  # noqa: E402
-from microguest import Signer, ask, make_archive  # noqa: E402
+from microguest import Signer, ask, fails, make_archive, run, start  # noqa: E402
 
 NAME = 'org.example.module'
 FAILED, CHANGED = 'payload-verification-failed', 'payload-has-changed'
@@ -40,32 +40,6 @@ def instance_with(host, *modules):
     instance = ModuleInstance(host, archive(host))
     instance.modules = {one.name: one.path for one in modules}
     return instance
-
-
-def start(instance, **options):
-    vm = instance.run(**options)
-    vm.wait_for('PayloadReady')
-    return vm
-
-
-def run(instance, *commands, **options):
-    """Runs the instance, gives the probe the commands, and ends it; returns the answers."""
-    vm = start(instance, **options)
-    answers = [ask(vm, command) for command in commands]
-    ask(vm, 'exit 0')
-    record = vm.death()
-    assert record['reason'] == 'shutdown' and record['payload-exit-code'] == 0, record
-    return answers
-
-
-def fails(instance, reason, message, **options):
-    """That the instance dies of @reason, with nothing of the payload having run."""
-    vm = instance.run(**options)
-    record = vm.death()
-    assert record['reason'] == reason, (reason, record['reason'], record['message'])
-    assert message in record['message'], record['message']
-    vm.wait_for_output_end()
-    assert vm.output['payload-out'] == b'', vm.output
 
 
 def fails_when_read(instance, path, before):

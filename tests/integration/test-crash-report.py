@@ -4,12 +4,12 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
-from harness import DEADLINE, Suite, wait_until, with_host  # noqa: E402
+import vmctl  # noqa: E402
+from harness import Suite, wait_until, with_host  # noqa: E402
 
 # tests/payloads/probe.c writes this again and again; the other is what becomes of it.
 LINE = b'frame \x1b[31m in \xc3\xa4\\b\xff \x9b\x07\r\n'
@@ -92,9 +92,7 @@ def test_vmctl_shows_the_report(host):
     path = f'{host.directory}/crashes.json'
     with open(path, 'w', encoding='utf-8') as file:
         json.dump(config, file)
-    result = subprocess.run([f'{host.build}/programs/vmctl', f'--bus={host.address}', 'run', path],
-                            stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE,
-                            check=False)
+    result = vmctl.run(host, 'run', path)
     text, dropped = escaped_report(40960)
     assert result.returncode == 128 + signal.SIGSEGV, result
     said = result.stderr.decode()

@@ -11,8 +11,8 @@ import sys
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 from harness import Suite, with_host  # noqa: E402
-from microguest import (Instance, RawInstance, Signer, ask, install_system,  # noqa: E402
-                        make_archive)
+from microguest import (Instance, RawInstance, Signer, fails, install_system,  # noqa: E402
+                        make_archive, run)
 
 IMAGES = ('vmlinux', 'initrd_normal.img', 'initrd_debug.img', 'vbmeta.img', 'super.img', 'os.json')
 SIZE_MAX = 16 << 20  # of all but the kernel
@@ -35,23 +35,6 @@ def build_image(host, target, *options, key=None, environment=None):
 def make_probe(host):
     return make_archive(host.build, f'{host.directory}/probe.apk', Signer(host.directory),
                         {'bin/payload': host.payload('app-probe-static')})
-
-
-def answers(instance, *commands, **options):
-    vm = instance.run(**options)
-    vm.wait_for('PayloadReady')
-    got = [ask(vm, command) for command in commands]
-    ask(vm, 'exit 0')
-    record = vm.death()
-    assert record['reason'] == 'shutdown', record
-    return got
-
-
-def refused(instance, reason, words, **options):
-    vm = instance.run(**options)
-    record = vm.death()
-    assert record['reason'] == reason and words in record['message'], record
-    assert not vm.find('PayloadStarted'), vm.names()
 
 
 @with_host
@@ -84,7 +67,7 @@ def test_it_is_listed_when_it_is_installed(host):
 @with_host
 def test_there_is_neither_a_shell_nor_a_network_nor_a_place_to_write(host):
     instance = Instance(host, make_probe(host))
-    programs, early, interfaces, mounts = answers(
+    programs, early, interfaces, mounts = run(
         instance, 'list /usr/lib/microguest', 'list /usr/lib/microguest/boot',
         'read /proc/net/dev', 'read /proc/mounts')
     assert set(programs.split()) == {'apk-verify', 'boot', 'crash-reporter', 'payload-launcher',
@@ -112,14 +95,14 @@ def test_there_is_neither_a_shell_nor_a_network_nor_a_place_to_write(host):
 @with_host
 def test_another_version_keeps_the_secrets_and_there_is_no_way_back(host):
     instance = Instance(host, make_probe(host))
-    secret, = answers(instance, 'secret a')
+    secret, = run(instance, 'secret a')
     system = f'{host.directory}/os/microguest'
     os.rename(system, f'{host.directory}/old')
     build_image(host, system, '--rollback-index', '1')
-    assert answers(instance, 'secret a') == [secret]
+    assert run(instance, 'secret a') == [secret]
     os.rename(system, f'{host.directory}/new')
     shutil.copytree(f'{host.directory}/old', system)
-    refused(instance, 'firmware-instance-image-changed',
+    fails(instance, 'firmware-instance-image-changed',
             "the system's rollback index is 0, and 1 was booted before")
 
 
@@ -127,14 +110,14 @@ def test_another_version_keeps_the_secrets_and_there_is_no_way_back(host):
 def test_a_system_of_somebody_else_has_no_secret_of_ours(host):
     archive = make_probe(host)
     instance = RawInstance(host, archive)
-    answers(instance, 'new')
+    run(instance, 'new')
     other = f'{host.directory}/other'
     build_image(host, other, key=f'{os.environ["top_srcdir"]}/tests/keys/rsa-2048.pem')
     # Signed by another key than first-stage knows ...
-    refused(instance, 'firmware-public-key-mismatch', 'key', vbmeta_a=f'{other}/vbmeta.img')
+    fails(instance, 'firmware-public-key-mismatch', 'key', vbmeta_a=f'{other}/vbmeta.img')
     # ... and all of it another's, with its own first-stage.
     instance.use_system(other)
-    refused(instance, 'firmware-instance-image-changed', 'signed with another key')
+    fails(instance, 'firmware-instance-image-changed', 'signed with another key')
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 from harness import Suite, with_host  # noqa: E402
-from microguest import MIB, Instance, Signer, ask, make_archive  # noqa: E402
+from microguest import MIB, Instance, Signer, ask, fails, make_archive, run  # noqa: E402
 
 
 def probe_files(host, program='app-probe'):
@@ -27,27 +27,6 @@ def probe(host, name='probe', program='app-probe', signer=None, **more):
     return make_archive(host.build, f'{host.directory}/{name}.apk',
                         signer or Signer(host.directory, f'{name}-signer'),
                         probe_files(host, program), **more)
-
-
-def run(instance, *commands, **options):
-    """Runs the instance, gives the probe the commands, and ends it; returns the answers."""
-    vm = instance.run(**options)
-    vm.wait_for('PayloadReady')
-    answers = [ask(vm, command) for command in commands]
-    ask(vm, 'exit 0')
-    record = vm.death()
-    assert record['reason'] == 'shutdown' and record['payload-exit-code'] == 0, record
-    return answers
-
-
-def fails(instance, reason, message, **options):
-    """That the instance dies of @reason, with nothing of the payload having run."""
-    vm = instance.run(**options)
-    record = vm.death()
-    assert record['reason'] == reason, (reason, record['reason'], record['message'])
-    assert message in record['message'], record['message']
-    vm.wait_for_output_end()
-    assert vm.output['payload-out'] == b'', vm.output
 
 
 @with_host

@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 import dbus  # noqa: E402
 from harness import DEADLINE, NAME, PROPERTIES, VM, Host, Suite, wait_until  # noqa: E402
 from microguest import MIB, Signer, ask, install_system, make_archive  # noqa: E402
+from vmctl import command  # noqa: E402
 
 SECRETS = ('secret a', 'new')
 
@@ -50,8 +51,7 @@ class User:
 
     def start(self, *words):
         return subprocess.Popen(
-            [f'{self.host.build}/programs/vmctl', f'--bus={self.host.address}', *words],
-            cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL,
+            command(self.host, *words), cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def call(self, *words, status=0):

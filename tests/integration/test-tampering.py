@@ -13,7 +13,8 @@ import dbus
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 from harness import Suite, with_host  # noqa: E402
-from microguest import Instance, RawInstance, Signer, ask, install_system, make_archive  # noqa: E402
+from microguest import (Instance, RawInstance, Signer, ask, install_system,  # noqa: E402
+                        make_archive, run)
 
 VERIFICATION = 'payload-verification-failed'
 ASSET_SIZE = 1 << 20  # with a hash tree of two levels
@@ -71,20 +72,10 @@ def refused(instance, label, offset, reason=VERIFICATION):
     return record['message']
 
 
-def unflipped(instance, *commands):
-    """What the instance answers when nothing is wrong with it."""
-    vm = instance.run()
-    vm.wait_for('PayloadReady')
-    answers, record = finish(vm, *commands)
-    assert record['reason'] == 'shutdown', record
-    assert not any(answer.startswith('no command') for answer in answers), answers
-    return answers
-
-
 def caught_when_read(instance, label, offsets, commands, reasons):
     """That a payload is handed either what it should be or nothing, and says so in the end.
     Returns how many of the flips made a difference."""
-    expected = unflipped(instance, *commands)
+    expected = run(instance, *commands)
     n_caught = 0
     for offset in offsets:
         path = flip(instance.files[label], instance.path('flipped'), offset)
@@ -151,7 +142,7 @@ def test_idsig(host):
         for offset in [0, header - 1, *sample(0, header, 5)]:
             refused(instance, 'microdroid-apk-idsig', offset)
         if not known:
-            unflipped(instance, 'secret a')
+            run(instance, 'secret a')
     size = os.path.getsize(instance.files['microdroid-apk-idsig'])
     n_caught = caught_when_read(instance, 'microdroid-apk-idsig',
                                 [header, *sample(header, size, 5)],
@@ -164,7 +155,7 @@ def test_instance_image(host):
     """Of its records: refused, or a byte that nobody uses. What was stored is never another."""
     instance = make_instance(host)
     commands = ('secret a', 'read-rollback', 'new')
-    unflipped(instance, 'write-rollback kept')
+    run(instance, 'write-rollback kept')
     with open(instance.path('instance'), 'rb') as file:
         data = file.read()
     used = [i for i in range(0, len(data), 512) if data[i:i + 512].strip(b'\0')]
@@ -172,7 +163,7 @@ def test_instance_image(host):
     journal = [i for i in used if i >= 1 << 20]
     saved = instance.path('saved')
     shutil.copyfile(instance.path('instance'), saved)
-    expected = unflipped(instance, *commands)
+    expected = run(instance, *commands)
     assert expected[1:] == ['32 kept\n', 'no\n'], expected
     n_caught = 0
     # A byte of every sector of the beginning, and some of the rest.
@@ -198,7 +189,7 @@ def test_instance_image(host):
 def test_metadata(host):
     """Nobody signs it: what it says differently is refused, as a part of who the instance is."""
     instance = make_instance(host)
-    expected = unflipped(instance, 'secret a')
+    expected = run(instance, 'secret a')
     with open(instance.files['payload-metadata'], 'rb') as file:
         size = len(file.read().rstrip(b'\0'))
     for offset in sample(0, size, 10):

@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
-from harness import DEADLINE, Host, Suite  # noqa: E402
+from harness import DEADLINE, Suite  # noqa: E402
+from vmctl import run, with_folder, write_config  # noqa: E402
 
 
 class Bench:
@@ -21,10 +21,7 @@ class Bench:
         self.directory = directory
 
     def run(self, *arguments, environment=None):
-        return subprocess.run([f'{self.host.build}/programs/vmctl', f'--bus={self.host.address}',
-                               *arguments], stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=DEADLINE, check=False, cwd=self.directory,
-                              env=environment)
+        return run(self.host, *arguments, cwd=self.directory, env=environment)
 
     def refuses(self, arguments, status, *words):
         """Refused with @status in one line that has the @words; nothing is made."""
@@ -41,13 +38,8 @@ class Bench:
 
     def config(self, **changes):
         """The path of a good configuration with @changes; None takes a member away."""
-        config, files = self.host.config(self.host.payload('probe'), 'probe=wait')
-        for key in ('kernel', 'initrd'):
-            config[key] = files[key]
-        config['disks'][0]['partitions'][0]['path'] = files['payload']
-        config.update(changes)
-        return self.file(json.dumps({key: value for key, value in config.items()
-                                     if value is not None}))
+        return write_config(self.host, self.directory, name=None, changes=changes,
+                            file_name='config.json')
 
     def file(self, content, name='config.json'):
         path = os.path.join(self.directory, name)
@@ -62,16 +54,7 @@ class Bench:
 
 
 def with_bench(function):
-    def run(suite):
-        host = Host(suite.build)
-        try:
-            with tempfile.TemporaryDirectory() as directory:
-                function(Bench(host, directory))
-        finally:
-            status, left = host.close()
-            assert not left, left
-            assert status == 0, status
-    return run
+    return with_folder(lambda host, directory: function(Bench(host, directory)))
 
 
 @with_bench

@@ -7,41 +7,19 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
-from harness import DEADLINE, Host, Suite, wait_until  # noqa: E402
+from harness import DEADLINE, Suite, wait_until  # noqa: E402
 import microguest  # noqa: E402
 import shell_payload  # noqa: E402
+from vmctl import command, run as vmctl, with_folder  # noqa: E402
 
 MIB = 1 << 20
 PORT = 6000
 EXEC_PORT = 0x65786563  # protocol/exec-message.h
 SESSIONS_MAX = 16       # guest/exec-service.h
-
-
-def with_host(function):
-    def run(suite):
-        host = Host(suite.build)
-        try:
-            with tempfile.TemporaryDirectory() as directory:
-                function(host, directory)
-        finally:
-            status, left = host.close()
-            assert not left, left
-            assert status == 0, status
-    return run
-
-
-def command(host, *arguments):
-    return [f'{host.build}/programs/vmctl', f'--bus={host.address}', *arguments]
-
-
-def vmctl(host, *arguments, data=b''):
-    return subprocess.run(command(host, *arguments), input=data, capture_output=True,
-                          timeout=DEADLINE, check=False)
 
 
 def execute(host, *words, data=b''):
@@ -68,7 +46,7 @@ def read_until(stream, word):
     return seen
 
 
-@with_host
+@with_folder
 def test_exec_keeps_the_streams_apart_and_the_status(host, directory):
     shell_payload.start(host, directory)
     result = execute(host, 'sh', '-c', 'echo out; echo err >&2; cat; exit 7', data=b'in\n')
@@ -98,7 +76,7 @@ def test_exec_keeps_the_streams_apart_and_the_status(host, directory):
     assert (result.returncode, result.stdout) == (0, b'done\n'), result
 
 
-@with_host
+@with_folder
 def test_100_mib_go_both_ways_whole(host, directory):
     shell_payload.start(host, directory)
     block = os.urandom(MIB)
@@ -121,7 +99,7 @@ def test_100_mib_go_both_ways_whole(host, directory):
     assert size == 100 * MIB and received.digest() == sent.digest()
 
 
-@with_host
+@with_folder
 def test_signals_reach_the_command_and_its_group(host, directory):
     shell_payload.start(host, directory)
     for name in ('INT', 'TERM', 'HUP', 'QUIT'):
@@ -148,7 +126,7 @@ def count(host, *words):
     return listed.count(' '.join(words))
 
 
-@with_host
+@with_folder
 def test_what_is_left_of_a_command_ends_with_it(host, directory):
     shell_payload.start(host, directory)
     # With the command; output of what it leaves behind holds up nobody.
@@ -165,7 +143,7 @@ def test_what_is_left_of_a_command_ends_with_it(host, directory):
     wait_until(lambda: count(host, 'sleep', '1003') + count(host, 'sleep', '1004') == 0, 'the end')
 
 
-@with_host
+@with_folder
 def test_many_commands_at_a_time_and_no_more(host, directory):
     vm = shell_payload.start(host, directory)
     processes = []
@@ -187,7 +165,7 @@ def test_many_commands_at_a_time_and_no_more(host, directory):
     assert vm.get('State') == 'ready' and execute(host, 'true').returncode == 0
 
 
-@with_host
+@with_folder
 def test_a_flood_to_nobody_holds_up_nobody(host, directory):
     shell_payload.start(host, directory)
     with begin(host, 'exec', 'shell', '--', 'yes') as flood, \
@@ -209,7 +187,7 @@ def test_a_flood_to_nobody_holds_up_nobody(host, directory):
         deaf.communicate()
 
 
-@with_host
+@with_folder
 def test_a_vm_that_ends_ends_its_commands(host, directory):
     vm = shell_payload.start(host, directory)
     with begin(host, 'exec', 'shell', '--', 'sh', '-c', 'echo ready; sleep 1000') as process:
@@ -222,7 +200,7 @@ def test_a_vm_that_ends_ends_its_commands(host, directory):
     assert result.returncode == 125 and b'vmctl: ' in result.stderr, result
 
 
-@with_host
+@with_folder
 def test_only_the_host_of_a_debuggable_guest_runs_commands(host, directory):
     vm = shell_payload.start(host, directory)
     result = execute(host, shell_payload.TALK, 'self', str(EXEC_PORT))
@@ -236,7 +214,7 @@ def test_only_the_host_of_a_debuggable_guest_runs_commands(host, directory):
     assert result.stdout == b'' and len(result.stderr.splitlines()) == 1, result
 
 
-@with_host
+@with_folder
 def test_app_vms_take_commands_when_their_debug_level_is_full(host, directory):
     archive = microguest.make_archive(
         host.build, f'{directory}/payload.apk', microguest.Signer(directory),
@@ -253,7 +231,7 @@ def test_app_vms_take_commands_when_their_debug_level_is_full(host, directory):
         vm.death()
 
 
-@with_host
+@with_folder
 def test_connect_keeps_half_closed_directions(host, directory):
     shell_payload.start(host, directory)
     with begin(host, 'exec', 'shell', '--', shell_payload.TALK, 'echo', str(PORT)) as server:
@@ -299,7 +277,7 @@ def test_connect_keeps_half_closed_directions(host, directory):
         assert result.stdout == b'' and len(result.stderr.splitlines()) == 1, result
 
 
-@with_host
+@with_folder
 def test_logs_have_the_past_and_what_comes(host, directory):
     vm = shell_payload.start(host, directory, mode='console')
     result = vmctl(host, 'logs', 'shell')
@@ -338,7 +316,7 @@ def dissect(path):
     return lines.stdout.splitlines(), 'cut short' not in lines.stderr
 
 
-@with_host
+@with_folder
 def test_captures_are_read_by_tshark(host, directory):
     vm = shell_payload.start(host, directory)
     path = f'{directory}/capture.pcap'

@@ -6,12 +6,12 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
-from harness import DEADLINE, Host, Suite, wait_until  # noqa: E402
+from harness import DEADLINE, Suite, wait_until  # noqa: E402
 import shell_payload  # noqa: E402
+from vmctl import command, with_folder  # noqa: E402
 
 PROMPT = 'outside>'
 
@@ -73,26 +73,16 @@ class Screen:
 def with_screen(mode):
     """Makes tests of functions that take a host, its VM "shell" and a screen."""
     def decorator(function):
-        def run(suite):
-            host = Host(suite.build)
+        @with_folder
+        def run(host, directory):
+            vm = shell_payload.start(host, directory, mode=mode)
+            screen = Screen(directory, 'screen')
             try:
-                with tempfile.TemporaryDirectory() as directory:
-                    vm = shell_payload.start(host, directory, mode=mode)
-                    screen = Screen(directory, 'screen')
-                    try:
-                        function(host, vm, screen)
-                    finally:
-                        screen.close()
+                function(host, vm, screen)
             finally:
-                status, left = host.close()
-                assert not left, left
-                assert status == 0, status
+                screen.close()
         return run
     return decorator
-
-
-def command(host, *arguments):
-    return [f'{host.build}/programs/vmctl', f'--bus={host.address}', *arguments]
 
 
 def read_until(stream, word):

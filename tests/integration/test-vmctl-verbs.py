@@ -6,11 +6,12 @@ import os
 import pty
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
-from harness import DEADLINE, Host, Suite, wait_until  # noqa: E402
+from harness import DEADLINE, Suite, wait_until  # noqa: E402
+from microguest import Signer, make_archive  # noqa: E402
+from vmctl import command, run, with_folder, write_config  # noqa: E402
 
 PROPERTIES = ['id', 'name', 'state', 'cid', 'owner', 'protected', 'memory', 'cpus', 'vmm', 'pid',
               'created-at', 'started-at', 'last-event', 'stop-step', 'death-reason',
@@ -25,12 +26,10 @@ class Command:
         self.directory = directory
 
     def words(self, *arguments):
-        return [f'{self.host.build}/programs/vmctl', f'--bus={self.host.address}', *arguments]
+        return command(self.host, *arguments)
 
     def run(self, *arguments, status=0):
-        result = subprocess.run(self.words(*arguments), stdin=subprocess.DEVNULL,
-                                capture_output=True, timeout=DEADLINE, check=False,
-                                cwd=self.directory)
+        result = run(self.host, *arguments, cwd=self.directory)
         assert result.returncode == status, (arguments, result)
         return result
 
@@ -63,29 +62,11 @@ class Command:
         return text.decode().replace('\r\n', '\n')
 
     def config(self, name, mode='wait', **more):
-        """A configuration file whose paths are real ones, as a person would write it."""
-        config, files = self.host.config(self.host.payload('probe'), f'probe={mode}', name=name)
-        config.update(more)
-        for key in ('kernel', 'initrd'):
-            config[key] = files[key]
-        config['disks'][0]['partitions'][0]['path'] = files['payload']
-        path = os.path.join(self.directory, f'{name}.json')
-        with open(path, 'w', encoding='utf-8') as file:
-            json.dump(config, file)
-        return path
+        return write_config(self.host, self.directory, mode, name, changes=more)
 
 
 def with_command(function):
-    def run(suite):
-        host = Host(suite.build)
-        try:
-            with tempfile.TemporaryDirectory() as directory:
-                function(Command(host, directory))
-        finally:
-            status, left = host.close()
-            assert not left, left
-            assert status == 0, status
-    return run
+    return with_folder(lambda host, directory: function(Command(host, directory)))
 
 
 @with_command
@@ -318,7 +299,11 @@ def test_every_verb_has_a_help_and_needs_a_daemon(vmctl):
              if line.startswith('  ') and line[2] != ' ']
     assert len(verbs) > 20, verbs
     path = vmctl.config('one')
-    arguments = {'balloon': ['x', '1M'], 'create-partition': ['file', '1M'],
+    archive = make_archive(vmctl.host.build, f'{vmctl.host.directory}/app.apk',
+                           Signer(vmctl.host.directory), {'bin/payload': b'a program'})
+    arguments = {'run-app': [archive], 'exec': ['x', '--', 'true'], 'connect': ['x', '5000'],
+                 'capture': ['x', '-w', 'file'],
+                 'balloon': ['x', '1M'], 'create-partition': ['file', '1M'],
                  'create-idsig': [path, 'file'], 'run': [path], 'create': [path],
                  'validate': [path], 'list': [], 'show': [], 'events': [], 'info': [],
                  'limits': []}

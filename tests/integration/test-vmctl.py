@@ -6,48 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
-from harness import DEADLINE, Host, Suite, wait_until  # noqa: E402
+from harness import DEADLINE, Suite, wait_until  # noqa: E402
+from vmctl import command, run as vmctl, with_folder, write_config  # noqa: E402
 
 
-def with_host(function):
-    def run(suite):
-        host = Host(suite.build)
-        try:
-            with tempfile.TemporaryDirectory() as directory:
-                function(host, directory)
-        finally:
-            status, left = host.close()
-            assert not left, left
-            assert status == 0, status
-    return run
-
-
-def command(host, *arguments):
-    return [f'{host.build}/programs/vmctl', f'--bus={host.address}', *arguments]
-
-
-def vmctl(host, *arguments):
-    return subprocess.run(command(host, *arguments), stdin=subprocess.DEVNULL,
-                          capture_output=True, timeout=DEADLINE, check=False)
-
-
-def write_config(host, directory, mode, name='test', payload='probe', **more):
-    """A configuration file whose paths are real ones, as a person would write it."""
-    config, files = host.config(host.payload(payload), f'probe={mode}', name=name, **more)
-    for key in ('kernel', 'initrd'):
-        config[key] = files[key]
-    config['disks'][0]['partitions'][0]['path'] = files['payload']
-    path = os.path.join(directory, f'{name}.json')
-    with open(path, 'w', encoding='utf-8') as file:
-        json.dump(config, file)
-    return path
-
-
-@with_host
+@with_folder
 def test_run_prints_the_output_and_exits_with_the_payloads_code(host, directory):
     result = vmctl(host, 'run', write_config(host, directory, 'answer:42'))
     assert (result.returncode, result.stdout) == (0, b'answer 42\n'), result
@@ -55,14 +21,14 @@ def test_run_prints_the_output_and_exits_with_the_payloads_code(host, directory)
     assert (result.returncode, result.stdout) == (3, b''), result
 
 
-@with_host
+@with_folder
 def test_run_tells_a_payloads_signal(host, directory):
     result = vmctl(host, 'run', write_config(host, directory, 'signal:11'))
     assert result.returncode == 128 + signal.SIGSEGV, result
     assert b'signal 11' in result.stderr, result
 
 
-@with_host
+@with_folder
 def test_run_passes_more_files_than_a_message_takes(host, directory):
     path = write_config(host, directory, 'exit:7')
     with open(path, encoding='utf-8') as file:
@@ -79,9 +45,9 @@ def test_run_passes_more_files_than_a_message_takes(host, directory):
     assert result.returncode == 7, result
 
 
-@with_host
+@with_folder
 def test_refusals_name_the_value(host, directory):
-    path = write_config(host, directory, 'exit', colour='red')
+    path = write_config(host, directory, 'exit', changes={'colour': 'red'})
     result = vmctl(host, 'run', path)
     assert result.returncode == 125 and b'/colour' in result.stderr, result
     path = write_config(host, directory, 'exit')
@@ -99,7 +65,7 @@ def test_refusals_name_the_value(host, directory):
         assert result.stdout == b'' and b'Traceback' not in result.stderr, result
 
 
-@with_host
+@with_folder
 def test_detached_vm_is_listed_watched_and_ended(host, directory):
     events = subprocess.Popen(command(host, '--json=short', 'events'), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE)
@@ -135,7 +101,7 @@ def test_detached_vm_is_listed_watched_and_ended(host, directory):
         events.stdout.close()
 
 
-@with_host
+@with_folder
 def test_interrupt_stops_and_a_second_one_kills(host, directory):
     run = subprocess.Popen(command(host, 'run', write_config(host, directory, 'wait')),
                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -152,7 +118,7 @@ def test_interrupt_stops_and_a_second_one_kills(host, directory):
         run.communicate()
 
 
-@with_host
+@with_folder
 def test_a_closed_standard_output_is_nobody_elses(host, directory):
     path = write_config(host, directory, 'answer:42')
     result = subprocess.run(['sh', '-c', 'exec "$@" >&-', 'sh', *command(host, 'run', path)],
@@ -161,14 +127,14 @@ def test_a_closed_standard_output_is_nobody_elses(host, directory):
     assert result.returncode == 125 and b'payload-out' in result.stderr, result
 
 
-@with_host
+@with_folder
 def test_info_tells_what_the_host_can(host, _directory):
     capabilities = json.loads(vmctl(host, '--json=short', 'info').stdout)
     assert capabilities['accelerator'] in ('kvm', 'tcg') and capabilities['accelerator-reason']
     assert b'accelerator' in vmctl(host, 'info').stdout
 
 
-@with_host
+@with_folder
 def test_a_run_goes_on_when_the_daemon_is_started_anew(host, directory):
     run = subprocess.Popen(command(host, 'run', write_config(host, directory, 'wait')),
                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -188,7 +154,7 @@ def test_a_run_goes_on_when_the_daemon_is_started_anew(host, directory):
         run.communicate()
 
 
-@with_host
+@with_folder
 def test_without_a_daemon_it_says_so(host, _directory):
     host.stop_daemon()
     result = vmctl(host, 'list')
