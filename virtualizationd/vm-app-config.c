@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json-fields.h"
 #include "common/text.h"
 #include "composite-disk/gpt.h"
 #include "composite-disk/payload-disk.h"
 #include "composite-disk/payload-metadata.h"
-#include "common/json-fields.h"
 
 #define OS_NAME_MAX 64
 

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "common/fd.h"
-#include "tests/helpers/test.h"
 #include "common/json-fields.h"
+#include "tests/helpers/test.h"
 
 #define PARTITION(label, path) "{\"label\":\"" label "\",\"path\":\"" path "\"}"
 #define GOOD_DISK                                                                     \

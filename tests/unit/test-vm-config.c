@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/json-fields.h"
 #include "composite-disk/gpt.h"
 #include "tests/helpers/test.h"
-#include "common/json-fields.h"
 
 #define MIB         (UINT64_C(1) << 20)
 #define HOST_MEMORY (4096 * MIB)
