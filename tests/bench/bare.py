@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """QEMU without anybody around it, and the guest that all sides boot."""
-import glob
 import os
 import select
 import socket
 import subprocess
 import time
+
+from harness import find_kernel_package
 
 now = time.monotonic
 MEMORY_MIB = 256
@@ -33,10 +34,6 @@ class Guest:
 
     def __init__(self, kernel, initrd):
         self.kernel, self.initrd = kernel, initrd
-
-
-def find_kernel_package(build):
-    return sorted(glob.glob(f'{build}/guest-image-cache/linux-image-*.deb'))[-1]
 
 
 def make_guests(build, directory):

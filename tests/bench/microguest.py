@@ -35,9 +35,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 sys.dont_write_bytecode = True
 os.environ.setdefault('top_srcdir', os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                                  '..', '..'))
-from bare import Bare, Guest, cpio, find_kernel_package  # noqa: E402
+from bare import Bare, Guest, cpio  # noqa: E402
 from figures import emit, figures, note  # noqa: E402
-from harness import Host, wait_until  # noqa: E402
+from harness import Host, find_kernel_package, wait_until  # noqa: E402
 from microguest import MIB, Instance, Signer, install_system, make_archive  # noqa: E402
 
 MEMORY_STEP, MEMORY_MIN, MEMORY_MAX = 2, 40, 512  # MiB

@@ -84,6 +84,11 @@ def processes():
     return found
 
 
+def find_kernel_package(build):
+    """The newest kernel that guest images were made of; apt gives a file the archive's time."""
+    return max(glob.glob(f'{build}/guest-image-cache/linux-image-*.deb'), key=os.path.getmtime)
+
+
 def vm_processes():
     """The living processes of any VM on this machine: those with a uid of the reserved range."""
     return {pid: command for pid, (uid, state, command) in processes().items()

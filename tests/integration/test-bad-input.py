@@ -88,7 +88,7 @@ def test_configuration_is_refused_by_field(host):
             (dict(good, disks=[{'partitions': [{'label': 'l'}]}]), 'path'),
             (dict(good, disks=[{'image': 'x'}] * 17), '/disks', '16')):
         refused(host, bad, files, OWN + 'InvalidConfig', *words)
-    refused(host, '[' * 100000, files, OWN + 'InvalidConfig', 'at most')
+    refused(host, '[' * 100000, files, OWN + 'InvalidConfig', 'more than 65536 bytes')
     refused(host, '[' * 50, files, OWN + 'InvalidConfig')
 
 

@@ -3,7 +3,6 @@
 """Devices that the guest makes of partitions: loop, dm-verity over an APK, dm-crypt, in a real
 guest, with veritysetup, libcrypto and e2fsck for a second opinion."""
 import ctypes
-import glob
 import hashlib
 import hmac
 import os
@@ -15,7 +14,7 @@ import zipfile
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
-from harness import Host, Suite  # noqa: E402
+from harness import Host, Suite, find_kernel_package  # noqa: E402
 from tool import run  # noqa: E402
 
 BLOCK = 4096
@@ -47,8 +46,7 @@ class Work:
     def _add_modules(self, root):
         """Puts the modules and those that they need into @root, with a list in order."""
         os.mkdir(f'{root}/modules')
-        package, = glob.glob(f'{self.host.build}/guest-image-cache/*.deb')
-        run('dpkg-deb', '-x', package, self.path('kernel'))
+        run('dpkg-deb', '-x', find_kernel_package(self.host.build), self.path('kernel'))
         version, = os.listdir(self.path('kernel/lib/modules'))
         run('/sbin/depmod', '-b', self.path('kernel'), version)
         needs = {}

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operating system of app VMs as it is built, installed, and replaced by another version."""
 import filecmp
-import glob
 import os
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
-from harness import Suite, with_host  # noqa: E402
+from harness import Suite, find_kernel_package, with_host  # noqa: E402
 from microguest import (Instance, RawInstance, Signer, fails, install_system,  # noqa: E402
                         make_archive, run)
 
@@ -21,10 +20,9 @@ SIZE_MAX = 16 << 20  # of all but the kernel
 def build_image(host, target, *options, key=None, environment=None):
     """Builds the system once more, of the same programs."""
     build = host.build
-    package, = glob.glob(f'{build}/guest-image-cache/*.deb')
     subprocess.run(
         [f'{os.environ["top_srcdir"]}/guest/build-image', '--microguest', '--output', target,
-         '--kernel-package', package, '--programs', f'{build}/programs',
+         '--kernel-package', find_kernel_package(build), '--programs', f'{build}/programs',
          '--tool', f'{build}/programs/composite-disk',
          '--payload-library', f'{build}/.libs/libvmpayload.so.0',
          '--key', key or f'{build}/microguest-key.pem', *options],

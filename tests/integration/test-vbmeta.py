@@ -553,7 +553,7 @@ def test_a_public_key_is_exported_as_vbmeta_has_it(tool):
         tool('export-key', '-f', '-o', 'key', key_path(bits))
         with open(f'{tool.directory}/key', 'rb') as file:
             assert file.read() == encode_key(key_path(bits), bits)
-    tool.refuses("option '--output' is needed", 'export-key', key_path(2048))
+    tool.refuses("option '--output' is needed", 'export-key', key_path(2048), status=2)
     tool.refuses('exists', 'export-key', '-o', 'key', key_path(2048))
 
 
