@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""docs/API.md is what the interfaces say, and the check of that notices what it is there for."""
+"""org.virtualizationd1(5) is what the interfaces say, and the check of that notices what it is there for."""
 import os
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ def check(top):
 def check_changed(path, old, new):
     """What the check says about a tree where @old is @new in the file @path."""
     with tempfile.TemporaryDirectory() as top:
-        for folder in ('dbus', 'common', 'docs'):
+        for folder in ('dbus', 'common', 'man'):
             shutil.copytree(f'{TOP}/{folder}', f'{top}/{folder}')
         assert check(top) == (0, '')
         with open(f'{top}/{path}', encoding='utf-8') as file:
@@ -44,7 +44,7 @@ def test_a_page_of_before_is_noticed(_suite):
     for path, old, new in ((VM_XML, '. -->', ', or not. -->'),
                            (VM_XML, '<arg name="port" type="u"', '<arg name="port" type="t"'),
                            ('common/error.h', 'somebody else uses', 'another uses'),
-                           ('docs/API.md', '# The bus', '# A bus')):
+                           ('man/org.virtualizationd1.5', 'The service is', 'A service is')):
         status, said = check_changed(path, old, new)
         assert status == 1 and 'run scripts/make-api-docs' in said, (path, old, status, said)
 
