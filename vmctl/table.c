@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmctl/table.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,22 +60,25 @@ static size_t width_of_column(const Table *table, size_t column, bool legend)
     return widest;
 }
 
-static void print_row(const Table *table, const char *const *cells, bool legend)
+static void print_row(const Table *table, const char *const *cells, const size_t *widths)
 {
     for (size_t column = 0; column < table->n_columns; column++) {
-        size_t width = width_of_column(table, column, legend);
-
         (void)fputs(cells[column], stdout); /* here and below: output_finish() sees errors */
         if (column + 1 < table->n_columns)
-            (void)printf("%*s", (int)(width - width_of(cells[column]) + GAP), "");
+            (void)printf("%*s", (int)(widths[column] - width_of(cells[column]) + GAP), "");
     }
     (void)putchar('\n');
 }
 
 void table_print(const Table *table, bool legend)
 {
+    size_t widths[TABLE_COLUMNS_MAX];
+
+    assert(table->n_columns <= TABLE_COLUMNS_MAX);
+    for (size_t column = 0; column < table->n_columns; column++)
+        widths[column] = width_of_column(table, column, legend);
     if (legend && table->n_cells > 0)
-        print_row(table, table->headings, legend);
+        print_row(table, table->headings, widths);
     for (size_t i = 0; i + table->n_columns <= table->n_cells; i += table->n_columns)
-        print_row(table, (const char *const *)table->cells + i, legend);
+        print_row(table, (const char *const *)table->cells + i, widths);
 }

@@ -5,10 +5,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define TABLE_COLUMNS_MAX 8
+
 typedef struct Table {
     const char *const *headings; /* lent; n_columns of them */
-    size_t n_columns;
-    char **cells; /* row by row */
+    size_t n_columns;            /* up to TABLE_COLUMNS_MAX */
+    char **cells;                /* row by row */
     size_t n_cells;
 } Table;
 

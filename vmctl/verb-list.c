@@ -94,14 +94,38 @@ static int list_vms(const Filter *filter, struct json_object **ret_vms, Error *e
     return 0;
 }
 
-static int add_row(Table *table, struct json_object *vm)
+/* The user whose name was asked for last: most rows have the same. */
+typedef struct LastUser {
+    uid_t uid;
+    char *name; /* NULL: nobody was asked for; the uid for one without a name */
+} LastUser;
+
+static void last_user_deinit(LastUser *last)
 {
-    struct json_object *owner = json_object_array_get_idx(vm, VM_FIELD_OWNER);
-    const struct passwd *user = getpwuid((uid_t)json_object_get_int64(owner));
+    free(last->name);
+}
+
+/* Valid until the next call. */
+static const char *name_owner(LastUser *last, struct json_object *vm)
+{
+    uid_t uid = (uid_t)json_object_get_int64(json_object_array_get_idx(vm, VM_FIELD_OWNER));
+    const char *number = client_get_vm_field(vm, VM_FIELD_OWNER);
+
+    if (!last->name || last->uid != uid) {
+        const struct passwd *user = getpwuid(uid);
+
+        free(last->name);
+        last->name = strdup(user ? user->pw_name : number);
+        last->uid = uid;
+    }
+    return last->name ? last->name : number;
+}
+
+static int add_row(Table *table, struct json_object *vm, LastUser *last)
+{
     const char *cells[] = { client_get_vm_field(vm, VM_FIELD_NAME),
                             client_get_vm_field(vm, VM_FIELD_STATE),
-                            client_get_vm_field(vm, VM_FIELD_CID),
-                            user ? user->pw_name : client_get_vm_field(vm, VM_FIELD_OWNER),
+                            client_get_vm_field(vm, VM_FIELD_CID), name_owner(last, vm),
                             client_get_vm_field(vm, VM_FIELD_ID) };
     int r = 0;
 
@@ -113,6 +137,7 @@ static int add_row(Table *table, struct json_object *vm)
 static int print_table(const Options *options, struct json_object *vms)
 {
     static const char *const headings[] = { "NAME", "STATE", "CID", "OWNER", "ID" };
+    _cleanup_(last_user_deinit) LastUser last = { 0 };
     _cleanup_(table_deinit) Table table;
     bool legend = output_has_legend(options);
     size_t n_vms = json_object_array_length(vms);
@@ -120,7 +145,7 @@ static int print_table(const Options *options, struct json_object *vms)
 
     table_init(&table, headings, ELEMENTS_OF(headings));
     for (size_t i = 0; r >= 0 && i < n_vms; i++)
-        r = add_row(&table, json_object_array_get_idx(vms, i));
+        r = add_row(&table, json_object_array_get_idx(vms, i), &last);
     if (r < 0)
         return r;
     table_print(&table, legend);

@@ -19,13 +19,14 @@ programs_bus_kill_SOURCES = %D%/bus-kill.c $(bench_bus_sources)
 programs_bus_kill_LDADD = $(DBUS_LIBS)
 
 EXTRA_DIST += %D%/bare.py %D%/bench.py %D%/build-debian-guest %D%/bus.py %D%/composite.py %D%/exec.py \
-	%D%/figures.py %D%/merkle.py %D%/microguest.py %D%/sandbox.py
+	%D%/figures.py %D%/merkle.py %D%/microguest.py %D%/sandbox.py %D%/vmctl.py
 BENCH_FLAGS =
 BUS_BENCH_FLAGS =
 COMPOSITE_BENCH_FLAGS =
 MERKLE_BENCH_FLAGS =
 MICROGUEST_BENCH_FLAGS =
 SANDBOX_BENCH_FLAGS =
+VMCTL_BENCH_FLAGS =
 
 .PHONY: bench
 bench: all guest-image.stamp microguest.stamp programs/guest-up $(bus_bench_programs) programs/hash-tree \
@@ -36,4 +37,5 @@ bench: all guest-image.stamp microguest.stamp programs/guest-up $(bus_bench_prog
 	$(srcdir)/tests/bench/bus.py $(abs_builddir) $(BUS_BENCH_FLAGS)
 	$(srcdir)/tests/bench/microguest.py $(abs_builddir) $(MICROGUEST_BENCH_FLAGS)
 	$(srcdir)/tests/bench/exec.py $(abs_builddir)
+	$(srcdir)/tests/bench/vmctl.py $(abs_builddir) $(VMCTL_BENCH_FLAGS)
 	$(srcdir)/tests/bench/bench.py $(abs_builddir) $(BENCH_FLAGS)
