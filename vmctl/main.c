@@ -38,7 +38,7 @@ static const Verb verbs[] = {
     { "kill", 1, SIZE_MAX, A_VM, "VM...", "end VMs at once", "json", verb_kill },
     { "suspend", 1, SIZE_MAX, A_VM, "VM...", "stop the processors of VMs", "json", verb_suspend },
     { "resume", 1, SIZE_MAX, A_VM, "VM...", "let suspended VMs go on", "json", verb_resume },
-    { "forget", 1, SIZE_MAX, A_VM, "VM...", "forget dead VMs, and why they died", NULL, verb_forget },
+    { "forget", 1, SIZE_MAX, A_VM, "VM...", "forget dead VMs, and why they died", "json", verb_forget },
     { "wait", 1, SIZE_MAX, A_VM, "VM...", "wait until VMs are dead, or have got so far",
       "for json timeout", verb_wait },
     { "events", 0, 0, NULL, NULL, "print what happens to VMs, until interrupted",
@@ -70,7 +70,7 @@ static const Verb verbs[] = {
       "make the idsig of an APK, or bring it up to date", "json", verb_create_idsig },
     { "create-payload", 1, 1, "a folder", "FOLDER -o APK",
       "make a signed archive of a folder, for run-app",
-      "cert force key output package version-code", verb_create_payload },
+      "cert force json key output package version-code", verb_create_payload },
     { .name = NULL },
 };
 /* clang-format on */

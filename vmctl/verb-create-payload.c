@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/json-object.h"
 #include "composite-disk/output-file.h"
 #include "composite-disk/payload-folder.h"
 #include "vmctl/exit-status.h"
+#include "vmctl/json-member.h"
 #include "vmctl/output.h"
 #include "vmctl/verbs.h"
 
@@ -137,6 +140,27 @@ static int create(Creation *creation, Error *error)
     return r < 0 ? r : write_archive(creation, error);
 }
 
+static int print_json(const Creation *creation, Error *error)
+{
+    _cleanup_(json_object_putp) struct json_object *object = json_object_new_object();
+    const ApkManifest *manifest = &creation->payload.manifest;
+    const char *path = creation->options->output;
+    struct stat status;
+
+    if (stat(path, &status) < 0)
+        return error_set_errno(error, ERROR_FAILED, errno, "cannot look at '%s'", path);
+    if (!object || json_member_add_string(object, "path", path) < 0 ||
+        json_member_add_number(object, "size", (uint64_t)status.st_size) < 0 ||
+        json_member_add_string(object, "package",
+                               manifest->package[0] != '\0' ? manifest->package : NULL) < 0 ||
+        json_member_add_number(object, "version-code", manifest->version) < 0 ||
+        json_member_add_string(object, "key", creation->key_path) < 0 ||
+        json_member_add_bool(object, "key-made", creation->makes_key) < 0)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    output_json(object, creation->options->json);
+    return 0;
+}
+
 int verb_create_payload(const Options *options)
 {
     _cleanup_(creation_deinit) Creation creation = { .options = options,
@@ -148,7 +172,7 @@ int verb_create_payload(const Options *options)
 
     if (create(&creation, &error) < 0) {
         output_error(&error);
-        return exit_status_from_error(error.kind);
+        return (int)exit_status_from_error(error.kind);
     }
     if (creation.makes_key)
         output_diagnostic("made the key '%s', with its certificate: keep it, the next version of "
@@ -156,5 +180,7 @@ int verb_create_payload(const Options *options)
                           creation.key_path);
     else if (!options->key)
         output_diagnostic("signed with the key '%s'", creation.key_path);
-    return EXIT_STATUS_OK;
+    if (options->json != JSON_FORMAT_OFF && print_json(&creation, &error) < 0)
+        output_error(&error);
+    return (int)exit_status_from_error(error.kind);
 }

@@ -4,5 +4,7 @@
 
 int verb_forget(const Options *options)
 {
-    return vm_action_run_method(options, "Forget");
+    const VmAction action = { .method = "Forget", .forgets = true };
+
+    return vm_action_run(options, &action);
 }

@@ -27,25 +27,45 @@ static int add_vm(Client *client, const char *path, struct json_object *object, 
     return r;
 }
 
-static int print_json(const Options *options,
-                      Client *client,
-                      const VmSelection *selection,
-                      Error *error)
+/* A new object that tells it. */
+static int describe_vm(Client *client,
+                       const char *path,
+                       struct json_object **ret_object,
+                       Error *error)
 {
-    _cleanup_(json_object_putp) struct json_object *array = json_object_new_array();
-    int r = array ? 0 : error_set(error, ERROR_NO_MEMORY, "out of memory");
+    _cleanup_(json_object_putp) struct json_object *object = json_object_new_object();
+    int r = object ? add_vm(client, path, object, error)
+                   : error_set(error, ERROR_NO_MEMORY, "out of memory");
+
+    if (r >= 0)
+        *ret_object = TAKE_PTR(object);
+    return r;
+}
+
+static int add_described(struct json_object *array, struct json_object *object, Error *error)
+{
+    if (json_object_array_add(array, object) == 0)
+        return 0;
+    json_object_put(object);
+    return error_set(error, ERROR_NO_MEMORY, "out of memory");
+}
+
+static int add_vms(Client *client,
+                   const VmSelection *selection,
+                   struct json_object *array,
+                   Error *error)
+{
+    int r = 0;
 
     for (size_t i = 0; r >= 0 && i < selection->n_vms; i++) {
         struct json_object *object;
 
         if (selection->vms[i].failed)
             continue;
-        object = json_array_add_object(array);
-        r = object ? add_vm(client, selection->vms[i].path, object, error)
-                   : error_set(error, ERROR_NO_MEMORY, "out of memory");
+        r = describe_vm(client, selection->vms[i].path, &object, error);
+        if (r >= 0)
+            r = add_described(array, object, error);
     }
-    if (r >= 0)
-        output_json(array, options->json);
     return r;
 }
 
@@ -56,10 +76,28 @@ static int perform(Client *client, const SelectedVm *vm, const VmAction *action,
     return action->perform ? action->perform(client, vm, action->userdata, error) : 0;
 }
 
+/* Does it to one VM, and adds what that one was to @forgotten. */
+static int forget(Client *client,
+                  const SelectedVm *vm,
+                  const VmAction *action,
+                  struct json_object *forgotten,
+                  Error *error)
+{
+    _cleanup_(json_object_putp) struct json_object *object = NULL;
+
+    int r = describe_vm(client, vm->path, &object, error);
+    if (r >= 0)
+        r = perform(client, vm, action, error);
+    return r < 0 ? r : add_described(forgotten, TAKE_PTR(object), error);
+}
+
 static int run(const Options *options, const VmAction *action, VmSelection *selection, Error *error)
 {
     _cleanup_(client_freep) Client *client = NULL;
+    _cleanup_(json_object_putp) struct json_object *array = json_object_new_array();
 
+    if (!array)
+        return error_set(error, ERROR_NO_MEMORY, "out of memory");
     int r = client_new(options->bus, &client, error);
     if (r >= 0)
         r = vm_selection_init(selection, client, options, error);
@@ -69,13 +107,18 @@ static int run(const Options *options, const VmAction *action, VmSelection *sele
         _cleanup_(error_clear) Error problem = ERROR_INIT;
         SelectedVm *vm = &selection->vms[i];
 
-        if (perform(client, vm, action, &problem) < 0)
+        if ((action->forgets ? forget(client, vm, action, array, &problem)
+                             : perform(client, vm, action, &problem)) < 0)
             vm_selection_fail(selection, vm, &problem);
     }
     if (r >= 0 && action->conclude)
         r = action->conclude(client, selection, action->userdata, error);
-    if (r >= 0 && options->json != JSON_FORMAT_OFF)
-        r = print_json(options, client, selection, error);
+    if (r < 0 || options->json == JSON_FORMAT_OFF)
+        return r;
+    if (!action->forgets)
+        r = add_vms(client, selection, array, error);
+    if (r >= 0)
+        output_json(array, options->json);
     return r;
 }
 
@@ -105,9 +148,7 @@ int vm_action_print_vm(const Options *options, Client *client, const char *path,
             (void)puts(strrchr(path, '/') + 1); /* an object path has one; output_finish() checks */
         return 0;
     }
-    object = json_object_new_object();
-    int r = object ? add_vm(client, path, object, error)
-                   : error_set(error, ERROR_NO_MEMORY, "out of memory");
+    int r = describe_vm(client, path, &object, error);
     if (r >= 0)
         output_json(object, options->json);
     return r;

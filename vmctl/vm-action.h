@@ -14,10 +14,12 @@ typedef struct VmAction {
     /* Before the first and after the last, or NULL. Errors of single VMs go to the selection. */
     int (*prepare)(Client *client, VmSelection *selection, void *userdata, Error *error);
     int (*conclude)(Client *client, VmSelection *selection, void *userdata, Error *error);
+    bool forgets; /* afterwards there is no VM to show */
 } VmAction;
 
 /* Goes on after a VM that fails, whose error is printed, and at the end prints, as JSON where that
- * is wanted, the others as they are then. Returns the exit status of the first failure. */
+ * is wanted, the others as they are then, or were before when they are forgotten. Returns the exit
+ * status of the first failure. */
 int vm_action_run(const Options *options, const VmAction *action);
 
 /* The same for a method of the VM without arguments. */

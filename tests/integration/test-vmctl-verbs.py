@@ -172,7 +172,7 @@ def test_a_life_by_the_verbs(vmctl):
     assert 'shutdown: the guest has shut down' in text and 'Ended by: client' in text, text
     death = vmctl.json('status', 'one', status=3)[0]['death']
     assert death['reason'] == 'shutdown' and death['payload-signal'] == 15, death
-    vmctl.run('forget', 'one')
+    assert json.loads(vmctl.text('forget', 'one', '--json=short')) == [{'id': identity, 'name': 'one', 'state': 'dead'}]
     wait_until(lambda: vmctl.json('list', '-a') == [], 'nothing to be known of it')
     vmctl.run('status', 'one', status=4)
 
@@ -264,7 +264,10 @@ def test_partitions_and_idsigs(vmctl):
     os.mkdir(f'{vmctl.directory}/folder')
     with open(f'{vmctl.directory}/folder/payload', 'wb') as file:
         file.write(b'#!/bin/sh\n')
-    vmctl.run('create-payload', 'folder', '-o', 'p.apk')
+    made = vmctl.text('create-payload', 'folder', '-o', 'p.apk', '--package=com.example.p',
+                      '--json=short')
+    assert json.loads(made) == {'path': 'p.apk', 'size': os.path.getsize(f'{vmctl.directory}/p.apk'),
+                    'package': 'com.example.p', 'version-code': 1, 'key': 'p.pem', 'key-made': True}
     idsig = vmctl.json('create-idsig', 'p.apk', 'p.idsig')
     assert idsig == {'path': 'p.idsig', 'size': os.path.getsize(f'{vmctl.directory}/p.idsig')}
     assert vmctl.text('create-idsig', 'p.apk', 'p.idsig') == '', 'it is up to date'
