@@ -54,14 +54,13 @@ class Screen:
     def run(self, *words):
         self.line(shlex.join(words))
 
-    def status(self):
-        """The exit status of what ran last; and that the terminal is as it was."""
+    def ends_with(self, status):
+        """What ran last has this exit status, and the terminal is as it was."""
         self.wait_for_prompt()
         self.line('echo "status $?, $(stty -a | grep -c -- -icanon) raw"')
         self.wait_for(' raw\n' + PROMPT)
         said = [line for line in self.read().splitlines() if line.startswith('status ')][-1]
-        assert said.endswith(' 0 raw'), said
-        return int(said.split()[1].rstrip(','))
+        assert said == f'status {status}, 0 raw', self.read()
 
     def resize(self, columns, rows):
         self.tmux('resize-window', '-x', str(columns), '-y', str(rows))
@@ -137,7 +136,7 @@ def test_exec_gives_the_command_a_terminal(host, _vm, screen):
     screen.keys('C-d')
     screen.line('stty -echo; echo "no-"echo; exit 5')
     screen.wait_for('no-echo')
-    assert screen.status() == 5
+    screen.ends_with(5)
 
 
 @with_screen('wait')
@@ -147,7 +146,7 @@ def test_exec_gives_back_the_terminal_however_it_ends(host, _vm, screen):
         screen.run(*command(host, 'exec', *options, 'shell', '--', *forever))
         screen.wait_for('\nrunning')
         screen.keys(*keys)
-        assert screen.status() == 128 + signal.SIGHUP
+        screen.ends_with(128 + signal.SIGHUP)
         screen.clear()
     # From outside, once the command heeds it.
     screen.run(*command(host, 'exec', 'shell', '--', 'sleep', '1000'))
@@ -156,12 +155,12 @@ def test_exec_gives_back_the_terminal_however_it_ends(host, _vm, screen):
         command(host, 'exec', 'shell', '--', 'ps', '-o', 'comm'), stdin=subprocess.DEVNULL,
         capture_output=True, check=True).stdout, 'the command')
     os.kill(pid, signal.SIGTERM)
-    assert screen.status() == 128 + signal.SIGTERM
+    screen.ends_with(128 + signal.SIGTERM)
     screen.clear()
     # Whoever reads its output goes.
     screen.run('bash', '-c', shlex.join(command(host, 'exec', 'shell', '--', 'yes')) + ' | head -n1')
     screen.wait_for('\ny')
-    assert screen.status() == 0
+    screen.ends_with(0)
     screen.clear()
     # The shell has it while we are stopped.
     screen.run(*command(host, 'exec', 'shell', '--', 'cat'))
@@ -169,12 +168,12 @@ def test_exec_gives_back_the_terminal_however_it_ends(host, _vm, screen):
     screen.line('before')
     screen.wait_for('before\nbefore')
     os.kill(pid, signal.SIGTSTP)
-    assert screen.status() == 128 + signal.SIGSTOP
+    screen.ends_with(128 + signal.SIGSTOP)
     screen.line('fg')
     screen.line('after')
     screen.wait_for('after\nafter')
     screen.keys('C-d')
-    assert screen.status() == 0
+    screen.ends_with(0)
 
 
 @with_screen('wait')
@@ -182,7 +181,7 @@ def test_output_that_goes_elsewhere_is_no_terminal(host, _vm, screen):
     script = 'test -t 0 && test ! -t 1 && test -t 2 && echo apart'
     screen.line(shlex.join(command(host, 'exec', 'shell', '--', 'sh', '-c', script)) + ' | od -c')
     screen.wait_for('0000000   a   p   a   r   t  \\n')
-    assert screen.status() == 0
+    screen.ends_with(0)
 
 
 @with_screen('console')
@@ -204,7 +203,7 @@ def test_console_has_the_past_and_types(host, vm, screen):
         reader.terminate()
     with subprocess.Popen(command(host, 'console', '-f', 'shell'), stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as heir:
-        assert screen.status() == 0  # its stream has ended
+        screen.ends_with(0)  # its stream has ended
         heir.stdin.write(b'mine\n')
         heir.stdin.flush()
         read_until(heir.stdout, b'typed <mine>')
@@ -219,23 +218,23 @@ def test_console_gives_back_the_terminal_however_it_ends(host, vm, screen):
         screen.run(*command(host, 'console', *options, 'shell'))
         screen.wait_for('console is served')
         screen.keys(*keys)
-        assert screen.status() == 0, options
+        screen.ends_with(0)
         screen.clear()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         screen.run(*command(host, 'console', 'shell'))
         screen.wait_for('console is served')
         os.kill(find(host, 'console'), number)
-        assert screen.status() == 128 + number
+        screen.ends_with(128 + number)
         screen.clear()
     screen.run(*command(host, 'console', '--read-only', 'shell'))
     screen.wait_for('console is served')
     screen.keys('C-c')
-    assert screen.status() == 128 + signal.SIGINT
+    screen.ends_with(128 + signal.SIGINT)
     screen.clear()
     screen.run(*command(host, 'console', 'shell'))
     screen.wait_for('console is served')
     vm.methods.Kill()
-    assert screen.status() == 0
+    screen.ends_with(0)
 
 
 @with_screen('console')
@@ -249,7 +248,7 @@ def test_logs_do_not_drive_a_terminal(host, _vm, screen):
     screen.run(*command(host, 'logs', 'shell', '-n', '1'))
     screen.wait_for('typed <')
     assert '\\x1b]0;title\\x07' in screen.read(), screen.read()
-    assert screen.status() == 0
+    screen.ends_with(0)
 
 
 if __name__ == '__main__':
