@@ -49,20 +49,32 @@ int image_job_run(ImageFile *file, Client *client, DBusMessage *call, Error *err
     return r;
 }
 
-int image_job_print(const Options *options, const char *path, const char *type, Error *error)
+int image_file_describe(const char *path, struct json_object **ret_object, Error *error)
 {
     _cleanup_(json_object_putp) struct json_object *object = NULL;
     struct stat status;
 
-    if (options->json == JSON_FORMAT_OFF)
-        return 0;
     if (stat(path, &status) < 0)
         return error_set_errno(error, ERROR_FAILED, errno, "cannot look at '%s'", path);
     object = json_object_new_object();
     if (!object || json_member_add_string(object, "path", path) < 0 ||
-        json_member_add_number(object, "size", (uint64_t)status.st_size) < 0 ||
-        (type && json_member_add_string(object, "type", type) < 0))
+        json_member_add_number(object, "size", (uint64_t)status.st_size) < 0)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
+    *ret_object = TAKE_PTR(object);
+    return 0;
+}
+
+int image_job_print(const Options *options, const char *path, const char *type, Error *error)
+{
+    _cleanup_(json_object_putp) struct json_object *object = NULL;
+
+    if (options->json == JSON_FORMAT_OFF)
+        return 0;
+    int r = image_file_describe(path, &object, error);
+    if (r >= 0 && type && json_member_add_string(object, "type", type) < 0)
+        r = error_set(error, ERROR_NO_MEMORY, "out of memory");
+    if (r < 0)
+        return r;
     output_json(object, options->json);
     return 0;
 }

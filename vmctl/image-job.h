@@ -23,5 +23,8 @@ int image_job_run(ImageFile *file, Client *client, DBusMessage *call, Error *err
 /* Undoes image_file_open(), for a job that is not to be. */
 void image_file_discard(ImageFile *file);
 
+/* What every verb that makes a file tells of it: a new object with its path and size. */
+int image_file_describe(const char *path, struct json_object **ret_object, Error *error);
+
 /* Prints, where JSON is wanted, the file with its size, and @type unless it is NULL. */
 int image_job_print(const Options *options, const char *path, const char *type, Error *error);

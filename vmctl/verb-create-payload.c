@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/json-object.h"
 #include "composite-disk/output-file.h"
 #include "composite-disk/payload-folder.h"
 #include "vmctl/exit-status.h"
+#include "vmctl/image-job.h"
 #include "vmctl/json-member.h"
 #include "vmctl/output.h"
 #include "vmctl/verbs.h"
@@ -142,17 +142,14 @@ static int create(Creation *creation, Error *error)
 
 static int print_json(const Creation *creation, Error *error)
 {
-    _cleanup_(json_object_putp) struct json_object *object = json_object_new_object();
+    _cleanup_(json_object_putp) struct json_object *object = NULL;
     const ApkManifest *manifest = &creation->payload.manifest;
-    const char *path = creation->options->output;
-    struct stat status;
+    const char *package = manifest->package[0] != '\0' ? manifest->package : NULL;
 
-    if (stat(path, &status) < 0)
-        return error_set_errno(error, ERROR_FAILED, errno, "cannot look at '%s'", path);
-    if (!object || json_member_add_string(object, "path", path) < 0 ||
-        json_member_add_number(object, "size", (uint64_t)status.st_size) < 0 ||
-        json_member_add_string(object, "package",
-                               manifest->package[0] != '\0' ? manifest->package : NULL) < 0 ||
+    int r = image_file_describe(creation->options->output, &object, error);
+    if (r < 0)
+        return r;
+    if (json_member_add_string(object, "package", package) < 0 ||
         json_member_add_number(object, "version-code", manifest->version) < 0 ||
         json_member_add_string(object, "key", creation->key_path) < 0 ||
         json_member_add_bool(object, "key-made", creation->makes_key) < 0)

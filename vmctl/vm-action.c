@@ -95,6 +95,7 @@ static int run(const Options *options, const VmAction *action, VmSelection *sele
 {
     _cleanup_(client_freep) Client *client = NULL;
     _cleanup_(json_object_putp) struct json_object *array = json_object_new_array();
+    bool is_shown_before = action->forgets && options->json != JSON_FORMAT_OFF;
 
     if (!array)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
@@ -107,7 +108,7 @@ static int run(const Options *options, const VmAction *action, VmSelection *sele
         _cleanup_(error_clear) Error problem = ERROR_INIT;
         SelectedVm *vm = &selection->vms[i];
 
-        if ((action->forgets ? forget(client, vm, action, array, &problem)
+        if ((is_shown_before ? forget(client, vm, action, array, &problem)
                              : perform(client, vm, action, &problem)) < 0)
             vm_selection_fail(selection, vm, &problem);
     }
@@ -115,7 +116,7 @@ static int run(const Options *options, const VmAction *action, VmSelection *sele
         r = action->conclude(client, selection, action->userdata, error);
     if (r < 0 || options->json == JSON_FORMAT_OFF)
         return r;
-    if (!action->forgets)
+    if (!is_shown_before)
         r = add_vms(client, selection, array, error);
     if (r >= 0)
         output_json(array, options->json);
