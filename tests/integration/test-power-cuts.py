@@ -27,13 +27,12 @@ class Cut:
     """Kills the VMM so many seconds after it has been started."""
 
     def __init__(self, host, seconds):
-        self.host, self.seconds = host, seconds
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
+        self.host = host
+        self.timer = threading.Timer(seconds, self._run)
+        self.timer.start()
 
     def _run(self):
         end = time.monotonic() + DEADLINE
-        time.sleep(self.seconds)
         while time.monotonic() < end:
             vmms = [pid for pid, command in self.host.vm_processes().items() if 'qemu' in command]
             for pid in vmms:
@@ -104,7 +103,7 @@ def boot_and_cut(host, counter, seconds):
     except (dbus.DBusException, OSError):
         pass  # the VM is not there any more
     finally:
-        cut.thread.join()
+        cut.timer.join()
     record = vm.death()
     assert record['reason'] == 'killed', record
     return 'ready' if vm.find('PayloadReady') else 'booting'

@@ -13,16 +13,13 @@ sys.dont_write_bytecode = True
 from harness import DEADLINE, Suite  # noqa: E402
 
 TOP = os.path.abspath(os.environ['top_srcdir'])
-WAIT = 'until programs/vmctl --user list >/dev/null 2>&1; do sleep 0.1; done'
 
 
 def commands_of(section):
-    """What is indented in that section, as a script. Instead of a second, it waits for the daemon."""
+    """What is indented in that section, as a script."""
     with open(f'{TOP}/README.md', encoding='utf-8') as file:
         text = re.search(rf'^## {section}\n(.*?)^## ', file.read(), re.M | re.S).group(1)
-    script = ''.join(line[4:] + '\n' for line in text.splitlines() if line.startswith('    '))
-    assert script.count(' & sleep 1\n') == 1, script
-    return script.replace(' & sleep 1\n', f' &\n{WAIT}\n')
+    return ''.join(line[4:] + '\n' for line in text.splitlines() if line.startswith('    '))
 
 
 def type_in(suite, section):

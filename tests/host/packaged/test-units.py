@@ -183,7 +183,10 @@ def test_the_watchdog_ends_a_daemon_that_hangs(host):
         output('systemctl', 'daemon-reload')
         output('systemctl', 'restart', UNIT)
         old = host.daemon_pid()
-        time.sleep(6)  # a loop without work feeds it
+        # A loop without work feeds it, for longer than it would be let live without.
+        fed = int(show(UNIT, 'WatchdogTimestampMonotonic'))
+        wait_until(lambda: host.daemon_pid() != old or
+                   int(show(UNIT, 'WatchdogTimestampMonotonic')) > fed + 5_000_000, 'its feeding')
         assert host.daemon_pid() == old
         os.kill(old, signal.SIGSTOP)
         wait_until(lambda: host.daemon_pid() not in (0, old), 'another daemon')
