@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures vmctl from its start to its end: a list of many VMs, and the refusal without a service.
 
-The VMs are not started: what is measured is vmctl, the bus and the daemon's answer. Beside them are
-machinectl and virsh, with the machines that they have, where they are installed and answer; what
-does not is said. Nothing is asserted. Lines "SIDE.FIGURE VALUE UNIT" come first, then what was
-aimed at.
+The VMs are not started: what is measured is vmctl, the bus and the daemon's answer. bare is the
+bus's own dbus-send, which gets the same answer. Beside them are machinectl and virsh, with the
+machines that they have, where they are installed and answer; what does not is said. Nothing is
+asserted. Lines "SIDE.FIGURE VALUE UNIT", medians, come first, then what was aimed at.
 
   vmctl.py BUILD [--rounds N] [--vms N]
 """
@@ -18,8 +18,8 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'helpers'))
 sys.dont_write_bytecode = True
 from bare import now  # noqa: E402
-from figures import emit  # noqa: E402
-from harness import Host  # noqa: E402
+from figures import note, report  # noqa: E402
+from harness import MANAGER, NAME, ROOT, Host  # noqa: E402
 
 AIM_LIST_MS, AIM_REFUSAL_MS = 50, 100
 PEERS = {'machinectl': ['machinectl', 'list', '--no-pager'], 'virsh': ['virsh', 'list', '--all']}
@@ -47,16 +47,15 @@ def measure(host, rounds):
             peers[name] = command
         except RuntimeError as problem:
             print(f'# {name} does not answer here: {problem}')
-    taken = {'vmctl.list': [], 'vmctl.list_json': [], 'vmctl.no_service': []}
-    taken.update({f'{name}.list': [] for name in peers})
+    peers['bare'] = ['dbus-send', f'--bus={host.address}', f'--dest={NAME}', '--print-reply', ROOT,
+                     f'{MANAGER}.ListVms', 'boolean:false']
     for _ in range(rounds):  # in turn
-        taken['vmctl.list'].append(milliseconds([*vmctl, 'list']))
-        taken['vmctl.list_json'].append(milliseconds([*vmctl, 'list', '--json=short']))
-        taken['vmctl.no_service'].append(
-            milliseconds([vmctl[0], '--bus=unix:path=/nonexistent', 'list'], 69))
+        note('ours', 'list', [milliseconds([*vmctl, 'list'])], 'ms')
+        note('ours', 'list_json', [milliseconds([*vmctl, 'list', '--json=short'])], 'ms')
+        note('ours', 'no_service',
+             [milliseconds([vmctl[0], '--bus=unix:path=/nonexistent', 'list'], 69)], 'ms')
         for name, command in peers.items():
-            taken[f'{name}.list'].append(milliseconds(command))
-    return taken
+            note(name, 'list', [milliseconds(command)], 'ms')
 
 
 def main():
@@ -69,15 +68,12 @@ def main():
     try:
         for _ in range(arguments.vms):
             host.create(*host.config(memory_mib=32))
-        taken = measure(host, arguments.rounds)
+        measure(host, arguments.rounds)
     finally:
         host.close()
-    for name, values in taken.items():
-        values.sort()
-        emit(name, values[len(values) // 2], 'ms')
-        emit(f'{name}.worst', values[-1], 'ms')
-    print(f'# aimed at: vmctl.list of 200 VMs below {AIM_LIST_MS} ms, '
-         f'vmctl.no_service below {AIM_REFUSAL_MS} ms')
+    report()
+    print(f'# aimed at: ours.list of 200 VMs below {AIM_LIST_MS} ms, '
+          f'ours.no_service below {AIM_REFUSAL_MS} ms')
 
 
 if __name__ == '__main__':
