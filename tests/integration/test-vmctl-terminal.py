@@ -58,7 +58,8 @@ class Screen:
         """What ran last has this exit status, and the terminal is as it was."""
         self.wait_for_prompt()
         self.line('echo "status $?, $(stty -a | grep -c -- -icanon) raw"')
-        self.wait_for(' raw\n' + PROMPT)
+        # Not just anywhere: what said it before may still be on the screen.
+        wait_until(lambda: self.read().endswith(' raw\n' + PROMPT), f'the status:\n{self.read()}')
         said = [line for line in self.read().splitlines() if line.startswith('status ')][-1]
         assert said == f'status {status}, 0 raw', self.read()
 
