@@ -41,7 +41,7 @@
  * be hashed and unpacked by the guest. In the system there is a directory to show them in. */
 #define PROGRAMS_PATH        "/programs"
 #define SYSTEM_PROGRAMS_PATH "/usr/lib/microguest/boot"
-#define MANAGER_PATH         SYSTEM_PROGRAMS_PATH "/guest-manager"
+#define MANAGER_PATH         SYSTEM_PROGRAMS_PATH "/microguest-init"
 
 #define PARTITION_TIMEOUT_MSEC 5000
 
@@ -231,14 +231,15 @@ static int show_programs(Error *error)
  * the builder's; what cannot be removed stays. */
 static void empty_initramfs(void)
 {
-    char path[sizeof("/lib/modules/") + MODULE_NAME_MAX], list[4096], name[MODULE_NAME_MAX + 1];
+    char path[sizeof("/lib/modules/") + MODULE_NAME_MAX], list[4096];
     const char *cursor = list;
+    Module module;
 
     _cleanup_close_ int fd = open(MODULE_LIST, O_RDONLY | O_CLOEXEC);
     ssize_t size = fd < 0 ? -1 : read(fd, list, sizeof(list) - 1);
     list[size > 0 ? size : 0] = '\0';
-    while (modules_next_name(&cursor, name) > 0) {
-        (void)snprintf(path, sizeof(path), "/lib/modules/%s", name);
+    while (modules_next(&cursor, &module) > 0) {
+        (void)snprintf(path, sizeof(path), "/lib/modules/%s", module.name);
         (void)unlink(path);
     }
     (void)unlink("/init");
@@ -274,8 +275,8 @@ static int set_up(FirstStage *stage, Error *error)
 
 static int execute_manager(FirstStage *stage, Error *error)
 {
-    char program[] = MANAGER_PATH;
-    char *const arguments[] = { program, NULL }, *const environment[] = { NULL };
+    char name[] = GUEST_MANAGER_NAME;
+    char *const arguments[] = { name, NULL }, *const environment[] = { NULL };
     BootHandover handover = { .secrets = stage->secrets,
                               .mode = get_mode(stage),
                               .is_new_instance = stage->identity.is_new };
@@ -287,8 +288,8 @@ static int execute_manager(FirstStage *stage, Error *error)
     explicit_bzero(&stage->secrets, sizeof(stage->secrets));
     if (r < 0)
         return r;
-    (void)execve(program, arguments, environment);
-    return error_set_errno(error, ERROR_FAILED, errno, "cannot execute %s", program);
+    (void)execve(MANAGER_PATH, arguments, environment);
+    return error_set_errno(error, ERROR_FAILED, errno, "cannot execute " MANAGER_PATH);
 }
 
 static int boot(FirstStage *stage, Error *error)

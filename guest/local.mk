@@ -63,23 +63,6 @@ guest_identity_sources = \
 	%D%/partition-table.c %D%/partition-table.h \
 	%D%/verified-boot.c %D%/verified-boot.h
 
-pkglibexec_PROGRAMS += programs/first-stage
-programs_first_stage_SOURCES = \
-	%D%/first-stage-main.c \
-	%D%/first-stage.c %D%/first-stage.h \
-	%D%/boot-handover.c %D%/boot-record.c %D%/boot-times.c %D%/crypto.c %D%/deadline.c \
-	%D%/device-mapper.c %D%/dice.c %D%/guest-link.c %D%/instance-store.c %D%/modules.c %D%/mounts.c \
-	%D%/payload-partition.c %D%/verified-boot.c \
-	$(protocol_guest_sources) \
-	common/bytes.c common/error.c common/fd.c common/json-keys.c common/random.c common/text.c \
-	composite-disk/avb-descriptor.c composite-disk/avb-footer.c composite-disk/byte-source.c \
-	composite-disk/guid.c composite-disk/instance-image.c composite-disk/vbmeta-header.c \
-	composite-disk/vbmeta.c
-programs_first_stage_CPPFLAGS = $(guest_cppflags)
-programs_first_stage_CFLAGS = $(guest_cflags)
-programs_first_stage_LDFLAGS = $(guest_ldflags)
-programs_first_stage_LDADD = $(JSON_LIBS) $(MBEDTLS_LIBS)
-
 apk_verify_sources = \
 	%D%/apex-identity.c %D%/apex-identity.h \
 	%D%/apk-identity.c %D%/apk-identity.h
@@ -117,34 +100,33 @@ programs_guest_manager_SOURCES = \
 	$(protocol_guest_sources) $(protocol_exec_sources) \
 	common/bytes.c common/drop-privileges.c common/error.c common/fd.c common/json-keys.c \
 	common/text.c
-programs_guest_manager_CPPFLAGS = $(guest_cppflags) -DPAYLOAD_SOURCE=raw_payload_source
+programs_guest_manager_CPPFLAGS = $(guest_cppflags)
 programs_guest_manager_CFLAGS = $(guest_cflags)
 programs_guest_manager_LDFLAGS = $(guest_ldflags)
 programs_guest_manager_LDADD = $(JSON_LIBS)
 
-# guest-manager of an app VM: static as well, which starts faster than what has to be linked first.
-pkglibexec_PROGRAMS += programs/guest-manager-app
-programs_guest_manager_app_SOURCES = \
-	%D%/main.c \
+# Both stages of an app VM, static as well, which starts faster than what has to be linked first.
+pkglibexec_PROGRAMS += programs/microguest-init
+programs_microguest_init_SOURCES = \
+	%D%/microguest-init.c \
+	%D%/first-stage.c %D%/first-stage.h \
 	%D%/guest-manager.c %D%/guest-manager.h \
 	%D%/app-identity.c %D%/app-identity.h \
 	%D%/apex-mount.c %D%/apex-mount.h \
 	%D%/app-payload.c \
 	%D%/app-verification.c %D%/app-verification.h \
 	%D%/archive-mount.c %D%/archive-mount.h \
-	$(guest_sources) $(guest_verify_sources) \
-	%D%/boot-handover.c %D%/cbor.c %D%/crypto.c %D%/dice.c %D%/instance-data.c \
-	%D%/instance-store.c %D%/partition-table.c \
+	$(guest_sources) $(guest_verify_sources) $(guest_identity_sources) \
 	$(protocol_guest_sources) $(protocol_exec_sources) \
 	$(guest_verify_shared_sources) \
-	composite-disk/guid.c composite-disk/instance-image.c composite-disk/payload-disk.c \
-	composite-disk/payload-metadata.c
-nodist_programs_guest_manager_app_SOURCES = composite-disk/payload-metadata.pb-c.c
-programs_guest_manager_app_CPPFLAGS = $(guest_cppflags) -I$(top_builddir) \
-	-DPAYLOAD_SOURCE=app_payload_source
-programs_guest_manager_app_CFLAGS = $(guest_cflags) $(PROTOBUF_C_CFLAGS)
-programs_guest_manager_app_LDFLAGS = $(guest_ldflags)
-programs_guest_manager_app_LDADD = $(JSON_LIBS) $(MBEDTLS_LIBS) $(PROTOBUF_C_LIBS)
+	composite-disk/avb-descriptor.c composite-disk/avb-footer.c composite-disk/guid.c \
+	composite-disk/instance-image.c composite-disk/payload-disk.c composite-disk/payload-metadata.c \
+	composite-disk/vbmeta-header.c composite-disk/vbmeta.c
+nodist_programs_microguest_init_SOURCES = composite-disk/payload-metadata.pb-c.c
+programs_microguest_init_CPPFLAGS = $(guest_cppflags) -I$(top_builddir)
+programs_microguest_init_CFLAGS = $(guest_cflags) $(PROTOBUF_C_CFLAGS)
+programs_microguest_init_LDFLAGS = $(guest_ldflags)
+programs_microguest_init_LDADD = $(JSON_LIBS) $(MBEDTLS_LIBS) $(PROTOBUF_C_LIBS)
 
 zipfuse_sources = \
 	%D%/zip-files.c %D%/zip-files.h \
@@ -276,8 +258,8 @@ guest-image.stamp: $(srcdir)/guest/build-image programs/guest-manager
 		--guest-manager programs/guest-manager $(GUEST_IMAGE_FLAGS)
 	$(AM_V_at)touch $@
 
-microguest_programs = programs/first-stage programs/guest-manager-app programs/apk-verify \
-	programs/zipfuse programs/payload-launcher programs/crash-reporter
+microguest_programs = programs/microguest-init programs/apk-verify programs/zipfuse \
+	programs/payload-launcher programs/crash-reporter
 
 microguest-key.pem:
 	$(AM_V_GEN)umask 077 && openssl genrsa -out $@ 4096 2>/dev/null

@@ -13,7 +13,7 @@ int main(void)
         return 1;
     }
 
-    guest_manager_run(&PAYLOAD_SOURCE);
+    guest_manager_run(&raw_payload_source);
     sync();
     (void)reboot(RB_POWER_OFF);
     /* A machine that cannot power off stays as it is: if PID 1 ended, the kernel would panic and

@@ -72,7 +72,7 @@ def test_of_a_large_report_the_first_part_is_kept_over_daemons(host):
 def test_report_that_no_daemon_saw_waits_for_the_next(host):
     vm = host.create(*host.config(host.payload('probe'), mode(40960)), start=True,
                      paused=True, lifetime='detached')
-    vm.wait_for('property:Pid')
+    wait_until(lambda: vm.get('State') == 'suspended', 'the VMM to stand still')
     vmm = int(vm.get('Pid'))
     vm.methods.Resume()
     kill_daemon(host)

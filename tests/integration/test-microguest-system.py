@@ -70,7 +70,7 @@ def test_there_is_neither_a_shell_nor_a_network_nor_a_place_to_write(host):
         'read /proc/net/dev', 'read /proc/mounts')
     assert set(programs.split()) == {'apk-verify', 'boot', 'crash-reporter', 'payload-launcher',
                                      'seccomp'}, programs
-    assert set(early.split()) == {'guest-manager', 'zipfuse'}, early  # of the initramfs
+    assert set(early.split()) == {'microguest-init', 'zipfuse'}, early  # of the initramfs
     names = [line.split(':')[0].strip() for line in interfaces.splitlines()[2:]]
     assert names in ([], ['lo']), names
     for line in mounts.splitlines():
