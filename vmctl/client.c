@@ -12,6 +12,7 @@
 #include "dbus/interfaces.h"
 #include "vmctl/bus-value.h"
 #include "vmctl/output.h"
+#include "vmctl/password-agent.h"
 
 #define NAME_LOST_MATCH                                                            \
     "type='signal',sender='" DBUS_SERVICE_DBUS "',interface='" DBUS_INTERFACE_DBUS \
@@ -28,6 +29,7 @@ struct Client {
     BusLoop *loop;
     const ClientHandlers *handlers;
     void *userdata;
+    bool asks_password;
 };
 
 /* --- errors --- */
@@ -139,16 +141,17 @@ static int find_service(Client *client, const char *bus, Error *error)
     return fetch_owner(client, error);
 }
 
-int client_new(const char *bus, Client **ret_client, Error *error)
+int client_new(const Options *options, Client **ret_client, Error *error)
 {
     _cleanup_(client_freep) Client *client = calloc(1, sizeof(*client));
     if (!client)
         return out_of_memory(error);
 
-    int r = connect_to_bus(client, bus, error);
+    client->asks_password = !options->no_ask_password;
+    int r = connect_to_bus(client, options->bus, error);
     if (r < 0)
         return r;
-    r = find_service(client, bus, error);
+    r = find_service(client, options->bus, error);
     if (r < 0)
         return r;
 
@@ -307,6 +310,20 @@ static int read_reply(DBusMessage *reply,
     return bus_value_to_json(&iterator, ret_value) < 0 ? out_of_memory(error) : 0;
 }
 
+/* Sends @call once more, now that somebody is there to ask the user for a password. */
+static DBusMessage *send_with_password(Client *client, DBusMessage *call, DBusError *bus_error)
+{
+    _cleanup_(password_agent_freep) PasswordAgent *agent = password_agent_new();
+    _cleanup_(dbus_message_unrefp) DBusMessage *again = dbus_message_copy(call);
+
+    if (!again)
+        return NULL;
+    dbus_error_free(bus_error);
+    dbus_message_set_allow_interactive_authorization(again, TRUE);
+    return dbus_connection_send_with_reply_and_block(client->connection, again,
+                                                     DBUS_TIMEOUT_INFINITE, bus_error);
+}
+
 /* Sends @call, which is consumed and may be NULL (out of memory), and waits for the reply. */
 static int send_and_wait(
     Client *client, DBusMessage *call, int timeout, DBusMessage **ret_reply, Error *error)
@@ -317,9 +334,14 @@ static int send_and_wait(
         return out_of_memory(error);
     DBusMessage *reply =
         dbus_connection_send_with_reply_and_block(client->connection, call, timeout, &bus_error);
+    /* Only now, as most calls need no password, and an agent takes a while to start. */
+    if (!reply && client->asks_password &&
+        dbus_error_has_name(&bus_error, DBUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED))
+        reply = send_with_password(client, call, &bus_error);
     dbus_message_unref(call);
     if (!reply)
-        return set_bus_error(error, &bus_error);
+        return dbus_error_is_set(&bus_error) ? set_bus_error(error, &bus_error)
+                                             : out_of_memory(error);
     *ret_reply = reply;
     return 0;
 }

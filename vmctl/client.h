@@ -11,6 +11,7 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "vmctl/options.h"
 
 typedef struct Client Client;
 
@@ -23,9 +24,10 @@ typedef struct ClientHandlers {
     void (*on_gone)(void *userdata);
 } ClientHandlers;
 
-/* Connects to @bus, which is "system", "session" or an address, and finds the service or has it
- * started. ERROR_UNAVAILABLE when there is none. */
-int client_new(const char *bus, Client **ret_client, Error *error);
+/* Connects to the bus of @options, which is "system", "session" or an address, and finds the
+ * service or has it started. ERROR_UNAVAILABLE when there is none. Unless @options say otherwise, a
+ * call that polkit wants a password for is sent once more, while somebody asks the user for it. */
+int client_new(const Options *options, Client **ret_client, Error *error);
 Client *client_free(Client *client);
 DEFINE_CLEANUP(Client, client_free);
 

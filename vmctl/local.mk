@@ -18,6 +18,7 @@ libvmctl_a_SOURCES = \
 	%D%/options.c %D%/options.h \
 	%D%/output-copy.c %D%/output-copy.h \
 	%D%/output.c %D%/output.h \
+	%D%/password-agent.c %D%/password-agent.h \
 	%D%/quantity.c %D%/quantity.h \
 	%D%/remote.c %D%/remote.h \
 	%D%/run-streams.c %D%/run-streams.h \
@@ -56,7 +57,6 @@ programs_vmctl_SOURCES = \
 	%D%/verb-exec.c \
 	%D%/verb-forget.c \
 	%D%/verb-info.c \
-	%D%/verb-kill.c \
 	%D%/verb-limits.c \
 	%D%/verb-list.c \
 	%D%/verb-logs.c \

@@ -53,13 +53,13 @@ struct Options {
     bool all, detach, force, protected;
     const char *name; /* NULL: as the configuration says */
     const char *output, *key, *certificate, *package, *version_code;
-    bool dry_run, rm, no_block, no_kill, no_legend, quiet, value;
+    bool dry_run, rm, no_ask_password, no_block, no_kill, no_legend, quiet, value;
     const char *console; /* a file, or OPTION_STANDARD_ERROR */
     const char *console_in, *log;
     const char *work_dir, *instance_id_file, *config_path, *binary, *storage, *storage_size;
     const char *os, *debug, *memory, *cpu_topology;
     OptionList extra_apks, extra_idsigs;
-    const char *mode, *owner, *state, *timeout, *type, *until;
+    const char *mode, *owner, *since, *state, *timeout, *type, *until;
     OptionList properties;
     bool follow, guest, read_only, vmm;
     const char *escape, *lines, *write;

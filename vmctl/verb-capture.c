@@ -145,7 +145,7 @@ static int begin(Capture *capture, const Options *options, Error *error)
     _cleanup_free_ char *path = NULL;
     int ends[2];
 
-    int r = client_new(options->bus, &client, error);
+    int r = client_new(options, &client, error);
     if (r >= 0)
         r = client_find_vm(client, options->arguments[0], &path, error);
     if (r < 0)

@@ -21,7 +21,7 @@ static int check(const Options *options, bool *ret_enabled, Error *error)
 
     if (!text_is_utf8(name, strlen(name))) /* libdbus takes no other text */
         return error_set(error, ERROR_INVALID_ARGUMENT, "the feature '%s' is no UTF-8", name);
-    int r = client_new(options->bus, &client, error);
+    int r = client_new(options, &client, error);
     if (r >= 0)
         r = client_call(client,
                         client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "IsFeatureEnabled",

@@ -132,8 +132,8 @@ int verb_connect(const Options *options)
         r = error_set(&error, ERROR_INVALID_ARGUMENT, "'%s' is no port: a number from 1024 to %u",
                       port_text, UINT32_MAX);
     if (r >= 0)
-        r = vm_stream_connect(options->bus, options->arguments[0], (uint32_t)port,
-                              &connection.stream_fd, &error);
+        r = vm_stream_connect(options, options->arguments[0], (uint32_t)port, &connection.stream_fd,
+                              &error);
     if (r >= 0)
         r = copy(&connection, &error);
     if (r < 0)

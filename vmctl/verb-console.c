@@ -185,8 +185,8 @@ static int open_console(Console *console, const Options *options, Error *error)
     if (r < 0)
         return r;
     console->read_only = options->read_only;
-    r = vm_stream_open(options->bus, options->arguments[0], "OpenConsole", mode,
-                       &console->stream_fd, &cause);
+    r = vm_stream_open(options, options->arguments[0], "OpenConsole", mode, &console->stream_fd,
+                       &cause);
     if (r < 0 && cause.kind == ERROR_INVALID_STATE && strstr(error_get_message(&cause), "is taken"))
         (void)error_set(error, ERROR_INVALID_STATE,
                         "the console of VM %s is taken, somebody types there: --read-only reads "

@@ -17,7 +17,7 @@ static int create(const Options *options, Error *error)
     _cleanup_(client_freep) Client *client = NULL;
     ImageFile file;
 
-    int r = client_new(options->bus, &client, error);
+    int r = client_new(options, &client, error);
     if (r < 0)
         return r;
     _cleanup_close_ int apk_fd = open(apk_path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

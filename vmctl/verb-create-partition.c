@@ -23,7 +23,7 @@ static int create(const Options *options, Error *error)
     int r = quantity_parse_size(options->arguments[1], "a partition's size", 1, INT64_MAX, &bytes,
                                 error);
     if (r >= 0)
-        r = client_new(options->bus, &client, error);
+        r = client_new(options, &client, error);
     if (r >= 0)
         r = image_file_open(path, true, &file, error);
     if (r < 0)

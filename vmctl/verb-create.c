@@ -21,7 +21,7 @@ static int create(const Options *options, Error *error)
 
     int r = config_files_load(options->arguments[0], options->name, &config, error);
     if (r >= 0)
-        r = client_new(options->bus, &client, error);
+        r = client_new(options, &client, error);
     if (r < 0)
         return r;
     if (options->dry_run)

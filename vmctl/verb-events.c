@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "common/cleanup.h"
+#include "common/text.h"
 #include "dbus/interfaces.h"
 #include "vmctl/bus-value.h"
 #include "vmctl/client.h"
@@ -14,6 +15,7 @@
 #include "vmctl/json-member.h"
 #include "vmctl/output.h"
 #include "vmctl/verbs.h"
+#include "vmctl/vm-selection.h"
 
 #define OBJECT_MANAGER_INTERFACE "org.freedesktop.DBus.ObjectManager"
 #define USEC_PER_SEC             INT64_C(1000000)
@@ -24,6 +26,9 @@ typedef struct Events {
     sd_event *event;
     JsonFormat json;
     struct json_object *names; /* VM id to name */
+    struct json_object *past;  /* VM id to the last number of what was printed of the past */
+    bool has_selection;        /* else all VMs, those to come, too */
+    VmSelection selection;     /* a VM that is removed has failed */
     Error error;               /* what ended the loop, if not a signal */
 } Events;
 
@@ -47,6 +52,8 @@ static void events_deinit(Events *events)
     client_free(events->client);
     sd_event_unref(events->event);
     json_object_put(events->names);
+    json_object_put(events->past);
+    vm_selection_deinit(&events->selection);
     error_clear(&events->error);
 }
 
@@ -58,13 +65,13 @@ static void end_out_of_memory(Events *events)
 
 /* --- printing --- */
 
-static void print_line(int64_t now_usec, const char *vm, struct json_object *object)
+static void print_line(int64_t time_usec, const char *vm, struct json_object *object)
 {
     static const char *const shown_elsewhere[] = { "time", "id", "name", "event", "number" };
     const char *event = "";
     char text[OUTPUT_TIME_SIZE];
 
-    output_format_time(now_usec, text);
+    output_format_time(time_usec, text);
     (void)bus_value_get_string(object, "event", &event);
     printf("%s %s %s", text, vm, event);
     json_object_object_foreach(object, key, value)
@@ -89,21 +96,20 @@ static int64_t get_time_usec(void)
     return now.tv_sec * USEC_PER_SEC + now.tv_nsec / NSEC_PER_USEC;
 }
 
-/* Prints the event @name of the VM at @path. @number, its number, and @value may be NULL. */
-static int print_event(Events *events,
-                       const char *path,
-                       const char *name,
-                       struct json_object *number,
-                       const char *key,
-                       struct json_object *value)
+/* A new object with what every event has. @number, its number, may be NULL. */
+static int describe(Events *events,
+                    const char *id,
+                    int64_t time_usec,
+                    const char *name,
+                    struct json_object *number,
+                    struct json_object **ret_object)
 {
-    const char *id = path + strlen(BUS_VM_PATH_PREFIX), *vm_name = NULL;
-    int64_t now_usec = get_time_usec();
+    const char *vm_name = NULL;
     _cleanup_(json_object_putp) struct json_object *object = json_object_new_object();
     if (!object)
         return -ENOMEM;
 
-    int r = json_member_add_number(object, "time", (uint64_t)now_usec);
+    int r = json_member_add_number(object, "time", (uint64_t)time_usec);
     if (r >= 0)
         r = json_member_add_string(object, "id", id);
     if (r >= 0 && bus_value_get_string(events->names, id, &vm_name))
@@ -112,19 +118,69 @@ static int print_event(Events *events,
         r = json_member_add_string(object, "event", name);
     if (r >= 0 && number)
         r = json_member_add(object, "number", json_object_get(number));
-    if (r >= 0 && value)
-        r = json_member_add(object, key, json_object_get(value));
-    if (r < 0)
-        return r;
+    if (r >= 0)
+        *ret_object = TAKE_PTR(object);
+    return r;
+}
 
+static void print_object(Events *events, int64_t time_usec, struct json_object *object)
+{
+    const char *vm = "";
+
+    if (!bus_value_get_string(object, "name", &vm))
+        (void)bus_value_get_string(object, "id", &vm);
     if (events->json == JSON_FORMAT_OFF)
-        print_line(now_usec, vm_name ? vm_name : id, object);
+        print_line(time_usec, vm, object);
     else
         output_json(object, JSON_FORMAT_SHORT);
     /* Each event at once, also into a pipe. */
     if (output_finish(&events->error) < 0)
         (void)sd_event_exit(events->event, 0);
-    return 0;
+}
+
+/* The VM among those that were asked for; NULL if it is not one of them. */
+static SelectedVm *find_selected(Events *events, const char *id)
+{
+    for (size_t i = 0; i < events->selection.n_vms; i++) {
+        SelectedVm *vm = &events->selection.vms[i];
+
+        if (strcmp(vm->path + strlen(BUS_VM_PATH_PREFIX), id) == 0)
+            return vm;
+    }
+    return NULL;
+}
+
+/* Whether the event is of a VM that was asked for, and none that was printed with the past. */
+static bool is_wanted(Events *events, const char *id, struct json_object *number)
+{
+    struct json_object *last;
+
+    if (events->has_selection && !find_selected(events, id))
+        return false;
+    return !number || !json_object_object_get_ex(events->past, id, &last) ||
+           json_object_get_uint64(number) > json_object_get_uint64(last);
+}
+
+/* Prints the event @name, of now, of the VM at @path. @value may be NULL. */
+static int print_event(Events *events,
+                       const char *path,
+                       const char *name,
+                       struct json_object *number,
+                       const char *key,
+                       struct json_object *value)
+{
+    const char *id = path + strlen(BUS_VM_PATH_PREFIX);
+    int64_t now_usec = get_time_usec();
+    _cleanup_(json_object_putp) struct json_object *object = NULL;
+
+    if (!is_wanted(events, id, number))
+        return 0;
+    int r = describe(events, id, now_usec, name, number, &object);
+    if (r >= 0 && value)
+        r = json_member_add(object, key, json_object_get(value));
+    if (r >= 0)
+        print_object(events, now_usec, object);
+    return r;
 }
 
 /* --- signals --- */
@@ -157,11 +213,27 @@ static int take_added(Events *events, const char *path, struct json_object *inte
                        get_member(properties, "State"));
 }
 
+/* Ends the loop when there is none left of the VMs that were asked for. */
+static void end_if_all_gone(Events *events)
+{
+    for (size_t i = 0; i < events->selection.n_vms; i++) {
+        if (!events->selection.vms[i].failed)
+            return;
+    }
+    (void)sd_event_exit(events->event, 0);
+}
+
 static int take_removed(Events *events, const char *path)
 {
-    int r = print_event(events, path, "removed", NULL, NULL, NULL);
+    const char *id = path + strlen(BUS_VM_PATH_PREFIX);
+    SelectedVm *vm = find_selected(events, id);
 
-    json_object_object_del(events->names, path + strlen(BUS_VM_PATH_PREFIX));
+    int r = print_event(events, path, "removed", NULL, NULL, NULL);
+    json_object_object_del(events->names, id);
+    if (vm) {
+        vm->failed = true;
+        end_if_all_gone(events);
+    }
     return r;
 }
 
@@ -253,8 +325,6 @@ static void on_gone(void *userdata)
 
 static const ClientHandlers client_handlers = { .on_signal = on_signal, .on_gone = on_gone };
 
-/* --- setting up --- */
-
 /* The names of the VMs that are there, as signals do not have them. */
 static int fetch_names(Events *events, Error *error)
 {
@@ -272,28 +342,125 @@ static int fetch_names(Events *events, Error *error)
     return r;
 }
 
+/* --- the past --- */
+
+/* The fields of an event in GetEvents's reply. */
+enum {
+    EVENT_ID,
+    EVENT_NUMBER,
+    EVENT_NAME,
+    EVENT_DETAILS
+};
+
+static uint64_t get_past_time(struct json_object *event)
+{
+    struct json_object *details = json_object_array_get_idx(event, EVENT_DETAILS);
+
+    return json_object_get_uint64(get_member(details, "time")); /* 0 for NULL */
+}
+
+/* By time, and those of a VM at the same time by number. */
+static int compare_events(const void *a, const void *b)
+{
+    struct json_object *first = *(struct json_object *const *)a;
+    struct json_object *second = *(struct json_object *const *)b;
+    uint64_t first_time = get_past_time(first), second_time = get_past_time(second);
+
+    if (first_time != second_time)
+        return first_time < second_time ? -1 : 1;
+    uint64_t first_number = json_object_get_uint64(json_object_array_get_idx(first, EVENT_NUMBER));
+    uint64_t second_number =
+        json_object_get_uint64(json_object_array_get_idx(second, EVENT_NUMBER));
+    return first_number < second_number ? -1 : first_number > second_number;
+}
+
+static int print_past_event(Events *events, struct json_object *event)
+{
+    const char *id = json_object_get_string(json_object_array_get_idx(event, EVENT_ID));
+    const char *name = json_object_get_string(json_object_array_get_idx(event, EVENT_NAME));
+    struct json_object *number = json_object_array_get_idx(event, EVENT_NUMBER);
+    struct json_object *details = json_object_array_get_idx(event, EVENT_DETAILS);
+    int64_t time_usec = (int64_t)get_past_time(event);
+    _cleanup_(json_object_putp) struct json_object *object = NULL;
+
+    if (strcmp(name, "guest-error") == 0)
+        name = "error"; /* as when it is told live */
+    int r = describe(events, id, time_usec, name, number, &object);
+    json_object_object_foreach(details, key, value)
+    {
+        if (r >= 0 && strcmp(key, "time") != 0)
+            r = json_member_add(object, key, json_object_get(value));
+    }
+    if (r >= 0)
+        print_object(events, time_usec, object);
+    return r;
+}
+
+/* Prints what is kept, of each VM what has a number above @since. */
+static int print_past(Events *events, uint64_t since, Error *error)
+{
+    _cleanup_(json_object_putp) struct json_object *list = NULL;
+
+    int r = client_get_events(events->client, &list, error);
+    if (r < 0)
+        return r;
+    json_object_array_sort(list, compare_events);
+    for (size_t i = 0; r >= 0 && i < json_object_array_length(list); i++) {
+        struct json_object *event = json_object_array_get_idx(list, i);
+        struct json_object *number = json_object_array_get_idx(event, EVENT_NUMBER);
+        const char *id = json_object_get_string(json_object_array_get_idx(event, EVENT_ID));
+
+        if (json_object_get_uint64(number) > since && is_wanted(events, id, number))
+            r = print_past_event(events, event);
+        if (r >= 0)
+            r = json_member_add(events->past, id, json_object_get(number));
+    }
+    return r < 0 ? error_set(error, ERROR_NO_MEMORY, "out of memory") : 0;
+}
+
+/* --- setting up --- */
+
+static int select_vms(Events *events, const Options *options, Error *error)
+{
+    events->has_selection = options->n_arguments > 0;
+    if (!events->has_selection)
+        return 0;
+    int r = vm_selection_init(&events->selection, events->client, options, error);
+    if (r >= 0 && events->selection.n_vms == 0)
+        end_if_all_gone(events); /* which was said of each */
+    return r;
+}
+
 static int set_up(Events *events, const Options *options, Error *error)
 {
+    uint64_t since;
+
+    if (options->since && text_parse_u64(options->since, INT64_MAX, &since) < 0)
+        return error_set(error, ERROR_INVALID_ARGUMENT,
+                         "option '--since' takes the number of an event, not '%s'", options->since);
     events->json = options->json;
     events->names = json_object_new_object();
-    if (!events->names)
+    events->past = json_object_new_object();
+    if (!events->names || !events->past)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     int r = sd_event_new(&events->event);
     if (r >= 0)
         r = interrupt_watch(events->event, NULL, NULL); /* ends the loop */
     if (r < 0)
         return error_set_errno(error, ERROR_FAILED, r, "cannot set up the event loop");
-    r = client_new(options->bus, &events->client, error);
+    r = client_new(options, &events->client, error);
     if (r < 0)
         return r;
     r = client_attach(events->client, events->event, &client_handlers, events, error);
     if (r < 0)
         return r;
-    /* First the signals, then the names: no VM falls between. */
+    /* First the signals, then the names and the past: nothing falls between. */
     r = client_watch(events->client, "path_namespace='" BUS_PATH "'", error);
-    if (r < 0)
-        return r;
-    return fetch_names(events, error);
+    if (r >= 0)
+        r = fetch_names(events, error);
+    if (r >= 0)
+        r = select_vms(events, options, error);
+    return r < 0 || !options->since ? r : print_past(events, since, error);
 }
 
 int verb_events(const Options *options)
@@ -308,5 +475,6 @@ int verb_events(const Options *options)
     }
     if (events.error.kind != ERROR_NONE)
         output_error(&events.error);
-    return (int)exit_status_from_error(events.error.kind);
+    return (int)exit_status_from_error(events.error.kind != ERROR_NONE ? events.error.kind
+                                                                       : events.selection.failed);
 }

@@ -395,8 +395,7 @@ static int connect_to_guest(Exec *exec, const Options *options, Error *error)
 {
     Error cause = ERROR_INIT;
 
-    int r =
-        vm_stream_connect(options->bus, exec->vm, EXEC_VSOCK_PORT, &exec->connection_fd, &cause);
+    int r = vm_stream_connect(options, exec->vm, EXEC_VSOCK_PORT, &exec->connection_fd, &cause);
     if (r < 0 && cause.kind == ERROR_CONNECTION_REFUSED) {
         error_clear(&cause);
         return error_set(error, ERROR_CONNECTION_REFUSED,

@@ -109,7 +109,7 @@ int verb_info(const Options *options)
     _cleanup_(client_freep) Client *client = NULL;
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
-    int r = client_new(options->bus, &client, &error);
+    int r = client_new(options, &client, &error);
     if (r >= 0)
         r = client_call(client,
                         client_new_call(client, BUS_PATH, BUS_MANAGER_INTERFACE, "GetCapabilities",

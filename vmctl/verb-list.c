@@ -77,7 +77,7 @@ static int list_vms(const Filter *filter, struct json_object **ret_vms, Error *e
 
     if (!wanted)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    int r = client_new(options->bus, &client, error);
+    int r = client_new(options, &client, error);
     if (r >= 0)
         r = client_list_vms(client, dead, &all, error);
     if (r < 0)

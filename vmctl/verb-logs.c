@@ -139,7 +139,7 @@ static int print_tail(const Options *options, const Log *log, uint64_t n_lines)
     _cleanup_free_ char *path = NULL;
     const char *tail;
 
-    int r = client_new(options->bus, &client, NULL);
+    int r = client_new(options, &client, NULL);
     if (r >= 0)
         r = client_find_vm(client, options->arguments[0], &path, NULL);
     if (r >= 0)
@@ -162,7 +162,7 @@ static int read_log(const Options *options, const Log *log, uint64_t n_lines, Er
     if (!reading)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
     reading->stream_fd = -EBADF;
-    int r = vm_stream_open(options->bus, options->arguments[0], "OpenLog", log->name,
+    int r = vm_stream_open(options, options->arguments[0], "OpenLog", log->name,
                            &reading->stream_fd, &cause);
     if (r < 0 && cause.kind == ERROR_INVALID_STATE && print_tail(options, log, n_lines) >= 0) {
         error_clear(&cause);

@@ -335,7 +335,7 @@ static int prepare(AppRun *run, Error *error)
     if (r >= 0)
         r = open_archives(run, error);
     if (r >= 0)
-        r = client_new(run->options->bus, &run->client, error);
+        r = client_new(run->options, &run->client, error);
     if (r >= 0 && !run->options->dry_run)
         r = run_streams_open(&run->streams, run->options, &run->files, error);
     if (r >= 0)

@@ -26,7 +26,7 @@ int verb_run(const Options *options)
     }
     int r = config_files_load(options->arguments[0], options->name, &config, &error);
     if (r >= 0)
-        r = client_new(options->bus, &client, &error);
+        r = client_new(options, &client, &error);
     if (r >= 0 && options->dry_run)
         return vm_validate_report(options, client, config);
     if (r >= 0)

@@ -87,7 +87,7 @@ static int show_vms(Shown *shown, VmSelection *selection, Error *error)
         if (r < 0)
             return r;
     }
-    int r = client_new(shown->options->bus, &client, error);
+    int r = client_new(shown->options, &client, error);
     if (r >= 0)
         r = vm_selection_init(selection, client, shown->options, error);
     if (r < 0)

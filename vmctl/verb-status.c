@@ -53,7 +53,7 @@ static int show(Shown *shown, Error *error)
     shown->array = json_object_new_array();
     if (!shown->array)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    int r = client_new(shown->options->bus, &shown->client, error);
+    int r = client_new(shown->options, &shown->client, error);
     if (r >= 0)
         r = vm_selection_init(&shown->selection, shown->client, shown->options, error);
     if (r >= 0)
@@ -73,9 +73,11 @@ static int show(Shown *shown, Error *error)
 
 int verb_status(const Options *options)
 {
-    _cleanup_(shown_deinit) Shown shown = { .options = options };
+    Options unasked = *options;
+    _cleanup_(shown_deinit) Shown shown = { .options = &unasked };
     _cleanup_(error_clear) Error error = ERROR_INIT;
 
+    unasked.no_ask_password = true; /* who may not see a part of it sees the rest */
     if (show(&shown, &error) < 0)
         vm_selection_fail(&shown.selection, NULL, &error);
     if (shown.selection.failed != ERROR_NONE)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* stop and kill: what ends VMs, and waits for it. */
 #include "common/cleanup.h"
 #include "dbus/interfaces.h"
 #include "vmctl/bus-argument.h"
@@ -15,7 +16,9 @@
 
 typedef struct Stop {
     const Options *options;
+    VmWaitFor what;
     uint64_t step_usec;
+    uint64_t wait_usec;
     VmWait *wait;
 } Stop;
 
@@ -25,7 +28,7 @@ static int prepare(Client *client, VmSelection *selection, void *userdata, Error
 
     if (stop->options->no_block)
         return 0;
-    return vm_wait_new(client, selection, VM_WAIT_STOPPED, &stop->wait, error);
+    return vm_wait_new(client, selection, stop->what, &stop->wait, error);
 }
 
 static bool append_options(const Stop *stop, DBusMessageIter *arguments)
@@ -61,14 +64,14 @@ static int conclude(Client *client, VmSelection *selection, void *userdata, Erro
 
     (void)client;
     (void)selection; /* the wait has both */
-    int r = stop->wait ? vm_wait_run(stop->wait, 2 * stop->step_usec + GRACE_USEC, error) : 0;
+    int r = stop->wait ? vm_wait_run(stop->wait, stop->wait_usec, error) : 0;
     stop->wait = vm_wait_free(stop->wait);
     return r;
 }
 
 int verb_stop(const Options *options)
 {
-    Stop stop = { .options = options, .step_usec = STEP_USEC_DEFAULT };
+    Stop stop = { .options = options, .what = VM_WAIT_STOPPED, .step_usec = STEP_USEC_DEFAULT };
     const VmAction action = {
         .perform = perform, .userdata = &stop, .prepare = prepare, .conclude = conclude
     };
@@ -79,5 +82,16 @@ int verb_stop(const Options *options)
         output_error(&error);
         return (int)exit_status_from_error(error.kind);
     }
+    stop.wait_usec = 2 * stop.step_usec + GRACE_USEC;
+    return vm_action_run(options, &action);
+}
+
+int verb_kill(const Options *options)
+{
+    Stop stop = { .options = options, .what = VM_WAIT_DEAD, .wait_usec = GRACE_USEC };
+    const VmAction action = {
+        .method = "Kill", .userdata = &stop, .prepare = prepare, .conclude = conclude
+    };
+
     return vm_action_run(options, &action);
 }

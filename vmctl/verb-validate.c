@@ -14,7 +14,7 @@ static int validate(const Options *options, Error *error)
 
     int r = config_files_load(options->arguments[0], options->name, &config, error);
     if (r >= 0)
-        r = client_new(options->bus, &client, error);
+        r = client_new(options, &client, error);
     return r < 0 ? r : vm_validate(options, client, config, error);
 }
 

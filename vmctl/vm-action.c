@@ -99,7 +99,7 @@ static int run(const Options *options, const VmAction *action, VmSelection *sele
 
     if (!array)
         return error_set(error, ERROR_NO_MEMORY, "out of memory");
-    int r = client_new(options->bus, &client, error);
+    int r = client_new(options, &client, error);
     if (r >= 0)
         r = vm_selection_init(selection, client, options, error);
     if (r >= 0 && action->prepare)

@@ -6,7 +6,7 @@
 #include "vmctl/client.h"
 
 /* Calls @method of the VM, whose one argument is at @argument and whose reply is a stream. */
-static int open_stream(const char *bus,
+static int open_stream(const Options *options,
                        const char *vm,
                        const char *method,
                        int type,
@@ -17,7 +17,7 @@ static int open_stream(const char *bus,
     _cleanup_(client_freep) Client *client = NULL;
     _cleanup_free_ char *path = NULL;
 
-    int r = client_new(bus, &client, error);
+    int r = client_new(options, &client, error);
     if (r >= 0)
         r = client_find_vm(client, vm, &path, error);
     if (r < 0)
@@ -27,19 +27,20 @@ static int open_stream(const char *bus,
     return client_call_for_fd(client, call, ret_fd, error);
 }
 
-int vm_stream_connect(const char *bus, const char *vm, uint32_t port, int *ret_fd, Error *error)
+int vm_stream_connect(
+    const Options *options, const char *vm, uint32_t port, int *ret_fd, Error *error)
 {
     dbus_uint32_t number = port;
 
-    return open_stream(bus, vm, "ConnectVsock", DBUS_TYPE_UINT32, &number, ret_fd, error);
+    return open_stream(options, vm, "ConnectVsock", DBUS_TYPE_UINT32, &number, ret_fd, error);
 }
 
-int vm_stream_open(const char *bus,
+int vm_stream_open(const Options *options,
                    const char *vm,
                    const char *method,
                    const char *word,
                    int *ret_fd,
                    Error *error)
 {
-    return open_stream(bus, vm, method, DBUS_TYPE_STRING, &word, ret_fd, error);
+    return open_stream(options, vm, method, DBUS_TYPE_STRING, &word, ret_fd, error);
 }

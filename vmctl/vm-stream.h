@@ -5,12 +5,14 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "vmctl/options.h"
 
 /* A stream to @port of the guest of the VM of this name or id. */
-int vm_stream_connect(const char *bus, const char *vm, uint32_t port, int *ret_fd, Error *error);
+int vm_stream_connect(
+    const Options *options, const char *vm, uint32_t port, int *ret_fd, Error *error);
 
 /* What OpenConsole and OpenLog, the @method, give for @word. */
-int vm_stream_open(const char *bus,
+int vm_stream_open(const Options *options,
                    const char *vm,
                    const char *method,
                    const char *word,

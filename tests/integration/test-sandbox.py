@@ -16,6 +16,7 @@ sys.dont_write_bytecode = True
 import dbus  # noqa: E402
 from harness import (DEADLINE, Host, Suite, UID_COUNT, UID_MIN, processes,  # noqa: E402
                      wait_until)
+import vmctl  # noqa: E402
 from policies import add_fragment, read_policy  # noqa: E402
 
 
@@ -71,6 +72,10 @@ def test_a_denied_call_of_the_vmm_is_named(suite):
         assert 'exit_group' in record['message'] and record['initiator'] == 'host', record
         assert vm.get('SeccompAction') == 'kill'
         assert "sandbox violation: the VMM made the system call 'exit_group'" in host.log()
+        shown = vmctl.run(host, 'status', vm.path.rsplit('/', 1)[1])
+        assert shown.returncode == 3, shown
+        assert b"the process 'the VMM' made the system call 'exit_group', which seccomp denies it" \
+            in shown.stdout, shown
 
 
 def test_a_denied_call_of_vsock_device_is_named(suite):

@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
@@ -16,6 +17,8 @@ from vmctl import command, run, with_folder, write_config  # noqa: E402
 PROPERTIES = ['id', 'name', 'state', 'cid', 'owner', 'protected', 'memory', 'cpus', 'vmm', 'pid',
               'created-at', 'started-at', 'last-event', 'stop-step', 'death-reason',
               'seccomp-action']
+
+COMPLETION = os.path.join(os.path.abspath(os.environ['top_srcdir']), 'vmctl/completion/vmctl')
 
 
 class Command:
@@ -136,6 +139,43 @@ def test_names_ids_cids_and_patterns_choose_vms(vmctl):
 
 
 @with_command
+def test_events_of_some_vms_and_of_the_past(vmctl):
+    for name in ('one', 'two'):
+        vmctl.run('create', vmctl.config(name))
+    vmctl.run('kill', 'one')
+    with tempfile.TemporaryFile() as output:
+        events = subprocess.Popen(vmctl.words('events', '--since=0', '--json=short', 'one'),
+                                  stdin=subprocess.DEVNULL, stdout=output)
+        try:
+            wait_until(lambda: b'"died"' in os.pread(output.fileno(), 65536, 0), 'the past')
+            vmctl.run('kill', 'two')
+            vmctl.run('forget', 'one')
+            assert events.wait(DEADLINE) == 0, 'it ends with the last of its VMs'
+        finally:
+            events.kill()
+            events.wait()
+        seen = [json.loads(line) for line in os.pread(output.fileno(), 65536, 0).splitlines()]
+    assert {event['name'] for event in seen} == {'one'}, seen
+    assert [event['event'] for event in seen] == ['created', 'died', 'removed'], seen
+    assert [event.get('number') for event in seen] == [1, 2, None], seen
+    assert seen[1]['reason'] == 'killed' and seen[0]['time'] <= seen[1]['time'], seen
+    with tempfile.TemporaryFile() as output:
+        events = subprocess.Popen(vmctl.words('events', '--since=1'), stdin=subprocess.DEVNULL,
+                                  stdout=output)
+        try:
+            wait_until(lambda: os.pread(output.fileno(), 65536, 0).endswith(b'\n'), 'the past')
+        finally:
+            events.terminate()
+            events.wait()
+        line, = os.pread(output.fileno(), 65536, 0).decode().splitlines()
+    assert line.split()[-3:] == ['two', 'died', 'reason=killed'], line
+    result = vmctl.run('events', 'nobody', status=4)
+    assert b"'nobody'" in result.stderr and result.stdout == b'', result
+    result = vmctl.run('events', '--since=yesterday', status=2)
+    assert b"'yesterday'" in result.stderr, result
+
+
+@with_command
 def test_a_life_by_the_verbs(vmctl):
     identity = vmctl.text('create', vmctl.config('one', balloon=True)).strip()
     vmctl.run('wait', 'one', '--for=ready', '--timeout=100ms', status=7)
@@ -189,10 +229,34 @@ def test_stop_can_leave_a_vm_alone_or_be_left(vmctl):
     assert b'killed' in vmctl.run('status', 'deaf', status=3).stdout
     vmctl.run('run', '-d', vmctl.config('other'))
     assert vmctl.json('stop', '--no-block', '--timeout=1h', 'other')[0]['state'] != 'dead'
-    vmctl.run('kill', 'other')
-    vmctl.run('wait', 'other', '--for=dead')
+    assert vmctl.json('kill', 'other')[0]['state'] == 'dead', 'it waits for the end'
+    vmctl.run('create', vmctl.config('third'))
+    assert vmctl.text('kill', '--no-block', 'third') == ''
+    vmctl.run('wait', 'third', '--for=dead')
     result = vmctl.run('stop', '--mode=kill', '--no-kill', 'other', status=2)
     assert b"'kill'" in result.stderr, result
+
+
+@with_command
+def test_the_completion_asks_for_the_names_of_vms(vmctl):
+    for name in ('web-1', 'web-2', 'mail'):
+        vmctl.run('create', vmctl.config(name))
+
+    def offered(*words):
+        script = ('. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _vmctl; '
+                  'printf "%s\\n" "${COMPREPLY[@]}"')
+        path = f'{vmctl.host.build}/programs:{os.environ["PATH"]}'
+        result = subprocess.run(
+            ['bash', '-c', script, 'bash', COMPLETION, 'vmctl', '--bus', '=', vmctl.host.address,
+             *words], capture_output=True, text=True, timeout=DEADLINE, check=True,
+            env=dict(os.environ, PATH=path), cwd=vmctl.directory)
+        return sorted(result.stdout.split())
+
+    assert offered('stop', '') == ['mail', 'web-1', 'web-2']
+    assert offered('stop', 'web-1', 'we') == ['web-1', 'web-2']
+    vmctl.run('kill', 'mail')
+    assert 'mail' in offered('status', 'm'), 'a dead one has a status'
+    assert offered('stop', '--mo') == ['--mode='] and 'events' in offered('ev')
 
 
 @with_command

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmctl/password-agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+
+#define AGENT     "pkttyagent"
+#define NOTIFY_FD 3 /* the number that the agent has it by */
+
+struct PasswordAgent {
+    pid_t pid;
+};
+
+static int spawn_agent(int notify_fd, pid_t *ret_pid)
+{
+    char name[] = AGENT, option[] = "--notify-fd", number[12], fallback[] = "--fallback";
+    char *const arguments[] = { name, option, number, fallback, NULL };
+    posix_spawn_file_actions_t actions;
+
+    (void)snprintf(number, sizeof(number), "%d", NOTIFY_FD);
+    int r = posix_spawn_file_actions_init(&actions);
+    if (r != 0)
+        return -r;
+    r = posix_spawn_file_actions_adddup2(&actions, notify_fd, NOTIFY_FD);
+    if (r == 0)
+        r = posix_spawnp(ret_pid, AGENT, &actions, NULL, arguments, environ);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    return -r;
+}
+
+PasswordAgent *password_agent_new(void)
+{
+    int pipe_fds[2];
+    char byte;
+
+    if (!isatty(STDIN_FILENO))
+        return NULL;
+    PasswordAgent *agent = calloc(1, sizeof(*agent));
+    if (!agent || pipe2(pipe_fds, O_CLOEXEC) < 0) {
+        free(agent);
+        return NULL;
+    }
+    _cleanup_close_ int reader = pipe_fds[0];
+    int r = spawn_agent(pipe_fds[1], &agent->pid);
+    (void)fd_close(pipe_fds[1]);
+    if (r < 0) {
+        free(agent);
+        return NULL;
+    }
+    /* It closes its end when it is registered, or has failed to be, which it says itself. */
+    while (read(reader, &byte, sizeof(byte)) < 0 && errno == EINTR)
+        ;
+    return agent;
+}
+
+PasswordAgent *password_agent_free(PasswordAgent *agent)
+{
+    if (!agent)
+        return NULL;
+    (void)kill(agent->pid, SIGTERM); /* it may have ended */
+    (void)waitpid(agent->pid, NULL, 0);
+    free(agent);
+    return NULL;
+}

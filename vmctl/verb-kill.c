@@ -1,8 +1,0 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-#include "vmctl/verbs.h"
-#include "vmctl/vm-action.h"
-
-int verb_kill(const Options *options)
-{
-    return vm_action_run_method(options, "Kill");
-}
