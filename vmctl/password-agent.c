@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <systemd/sd-login.h>
 #include <unistd.h>
 
 #include "common/fd.h"
@@ -22,7 +24,9 @@ struct PasswordAgent {
 static int spawn_agent(int notify_fd, pid_t *ret_pid)
 {
     char name[] = AGENT, option[] = "--notify-fd", number[12], fallback[] = "--fallback";
-    char *const arguments[] = { name, option, number, fallback, NULL };
+    /* The agent of a session comes first; outside of one, polkit does not look for a fallback. */
+    bool has_session = sd_pid_get_session(0, NULL) >= 0;
+    char *const arguments[] = { name, option, number, has_session ? fallback : NULL, NULL };
     posix_spawn_file_actions_t actions;
 
     (void)snprintf(number, sizeof(number), "%d", NOTIFY_FD);

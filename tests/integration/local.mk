@@ -69,7 +69,8 @@ endif
 EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/apexes.py \
 	tests/helpers/apps.py tests/helpers/backports.py tests/helpers/features.py \
 	tests/helpers/harness.py tests/helpers/launcher.py tests/helpers/microguest.py \
-	tests/helpers/policies.py tests/helpers/shell_payload.py tests/helpers/tool.py \
+	tests/helpers/policies.py tests/helpers/polkit.py \
+	tests/helpers/shell_payload.py tests/helpers/tool.py \
 	tests/helpers/vmctl.py tests/helpers/wire.py
 
 # Hash trees of any file.

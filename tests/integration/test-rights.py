@@ -13,10 +13,10 @@ sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 import dbus  # noqa: E402
 import harness  # noqa: E402
+from polkit import start_polkit  # noqa: E402
 from harness import (MANAGER, NAME, ROOT, Suite, VM, wait_until, with_host)  # noqa: E402
 
 SOURCE = os.path.abspath(os.environ['top_srcdir'])
-POLKITD = '/usr/lib/polkit-1/polkitd'
 CONFIG = '{"kernel": "kernel", "params": "marker-of-the-owner", "name": "%s"}'
 STRANGER, OWNER = 'nobody', 'daemon'
 RULES = '''
@@ -56,28 +56,6 @@ def create(host, user, name, extra='', **options):
     return output.split("'")[1] if done else None, output
 
 
-def start_polkit(host):
-    """The real one, on the private bus, with our actions and rules in a mount namespace."""
-    directory = f'{host.directory}/polkit'
-    os.makedirs(f'{directory}/rules')
-    os.makedirs(f'{directory}/actions')
-    with open(f'{directory}/rules/50-test.rules', 'w', encoding='ascii') as file:
-        file.write(RULES)
-    with open(f'{SOURCE}/policy/org.virtualizationd1.policy', encoding='ascii') as source, \
-            open(f'{directory}/actions/org.virtualizationd1.policy', 'w', encoding='ascii') as file:
-        file.write(source.read())
-    process = subprocess.Popen(
-        ['unshare', '--mount', 'sh', '-ec',
-         f'mount --bind {directory}/rules /etc/polkit-1/rules.d; '
-         f'mount --bind {directory}/actions /usr/share/polkit-1/actions; exec {POLKITD}'],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env=dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=host.address))
-    wait_until(lambda: host.bus.name_has_owner('org.freedesktop.PolicyKit1')
-               or process.poll() is not None, 'polkitd')
-    assert process.poll() is None, process.returncode
-    return process
-
-
 @with_host
 def test_without_polkit_root_and_the_group_create(host):
     path, output = create(host, STRANGER, 'a')
@@ -94,7 +72,7 @@ def test_without_polkit_root_and_the_group_create(host):
 
 @with_host
 def test_polkit_decides_by_its_details(host):
-    polkit = start_polkit(host)
+    polkit = start_polkit(host, RULES)
     try:
         path, output = create(host, STRANGER, 'refused')
         assert path is None and 'polkit does not grant it' in output, output
@@ -127,7 +105,7 @@ def count_waiting(host, user):
 
 @with_host
 def test_polkit_that_vanishes_while_it_is_asked_grants_nothing(host):
-    polkit = start_polkit(host)
+    polkit = start_polkit(host, RULES)
     try:
         path, output = create(host, OWNER, 'open')
         assert path, output
@@ -157,7 +135,7 @@ def test_a_call_whose_vm_goes_while_polkit_is_asked_is_answered(suite):
     host = harness.Host(suite.build, config='DeathRecordSec=0\n')
     polkit = None
     try:
-        polkit = start_polkit(host)
+        polkit = start_polkit(host, RULES)
         path, output = create(host, OWNER, 'open')
         assert path, output
         os.kill(polkit.pid, signal.SIGSTOP)

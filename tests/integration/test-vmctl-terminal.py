@@ -11,9 +11,15 @@ sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
 from harness import DEADLINE, Suite, wait_until  # noqa: E402
 import shell_payload  # noqa: E402
+from polkit import start_polkit  # noqa: E402
 from vmctl import command, with_folder  # noqa: E402
 
 PROMPT = 'outside>'
+ASK_FOR_DEBUG = '''
+polkit.addRule(function(action, subject) {
+    return action.id == "org.virtualizationd1.debug" ? polkit.Result.AUTH_ADMIN : polkit.Result.NO;
+});
+'''
 
 
 class Screen:
@@ -250,6 +256,36 @@ def test_logs_do_not_drive_a_terminal(host, _vm, screen):
     screen.wait_for('typed <')
     assert '\\x1b]0;title\\x07' in screen.read(), screen.read()
     screen.ends_with(0)
+
+
+@with_folder
+def test_who_needs_a_password_is_asked_for_it(host, directory):
+    polkit = start_polkit(host, ASK_FOR_DEBUG)
+    screen = Screen(directory, 'screen')
+    try:
+        vm = host.create({'kernel': 'kernel'}, {'kernel': host.image('vmlinux')}, lifetime='detached')
+        words = ['env', f'DBUS_SYSTEM_BUS_ADDRESS={host.address}', 'setpriv', '--reuid=nobody',
+                 '--regid=nogroup', '--clear-groups', f'{host.build}/programs/vmctl', 'logs',
+                 vm.path.rsplit('/', 1)[1]]
+        screen.run(*words, '--no-ask-password')
+        screen.ends_with(5)
+        assert 'Password' not in screen.read() and 'org.virtualizationd1.debug' in screen.read()
+        screen.clear()
+        screen.run(*words)
+        screen.wait_for('AUTHENTICATING FOR org.virtualizationd1.debug')
+        screen.wait_for('Password:')
+        screen.line('it is not this')
+        screen.wait_for('AUTHENTICATION FAILED')
+        screen.ends_with(5)
+        assert 'polkit does not grant it' in screen.read(), screen.read()
+        # Without a terminal there is nobody to ask.
+        result = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True,
+                                timeout=DEADLINE, check=False)
+        assert result.returncode == 5 and result.stdout == b'', result
+    finally:
+        screen.close()
+        polkit.kill()
+        polkit.wait()
 
 
 if __name__ == '__main__':
