@@ -11,6 +11,7 @@ libprotocol_a_SOURCES = \
 	%D%/broker-message.c %D%/broker-message.h \
 	%D%/event-history.c %D%/event-history.h \
 	%D%/console.c %D%/console.h \
+	%D%/notify-message.c %D%/notify-message.h \
 	%D%/launch-spec.c %D%/launch-spec.h \
 	%D%/stop-plan.c %D%/stop-plan.h \
 	%D%/supervisor-message.c %D%/supervisor-message.h \

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/fd.h"
+#include "protocol/notify-message.h"
 #include "virtualizationd/vm-follow.h"
 #include "virtualizationd/vm.h"
 
@@ -142,9 +143,9 @@ int vm_listen_vsock(Vm *vm, uint32_t port, BusCall *call, Error *error)
     int r = check_port(port, error);
     if (r < 0)
         return r;
-    if (port == vm->cid)
-        return error_set(error, ERROR_INVALID_ARGUMENT,
-                         "port %u is the one of the guest link: use another", port);
+    if (port == vm->cid || port == NOTIFY_VSOCK_PORT)
+        return error_set(error, ERROR_INVALID_ARGUMENT, "port %u is the one of %s: use another",
+                         port, port == vm->cid ? "the guest link" : "the guest's systemd");
     r = check_was_started(vm, "listened to", error);
     return r < 0 ? r : channel_request(vm, SUPERVISOR_LISTEN_VSOCK, port, call, error);
 }

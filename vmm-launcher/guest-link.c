@@ -26,6 +26,7 @@ typedef enum ConnectionRole {
     ROLE_CALLER, /* its call has not arrived whole */
     ROLE_SUBSCRIBER,
     ROLE_STREAM,
+    ROLE_NOTIFIER, /* until end of file */
 } ConnectionRole;
 
 typedef struct Connection {
@@ -217,35 +218,64 @@ static void on_frame(Connection *connection, size_t size)
     on_call(connection, &call);
 }
 
-/* Reads once. The connection may be gone then. */
-static void caller_read(Connection *connection)
+/* Reads once. How many bytes came, which are behind the frame then; 0 at the end, or when there is
+ * no memory; negative: none. */
+static ssize_t frame_read(Connection *connection)
 {
     char bytes[READ_SIZE];
 
     ssize_t n = recv(connection->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n <= 0) {
-        connection_free(connection);
-        return;
-    }
-
+        return -EAGAIN;
+    if (n <= 0)
+        return 0;
     char *frame = realloc(connection->frame, connection->frame_size + (size_t)n);
-    if (!frame) {
-        connection_free(connection);
-        return;
-    }
+    if (!frame)
+        return 0;
     memcpy(frame + connection->frame_size, bytes, (size_t)n);
     connection->frame = frame;
     connection->frame_size += (size_t)n;
+    return n;
+}
 
-    char *end = memchr(frame, '\0', connection->frame_size);
+/* The connection may be gone then. */
+static void caller_read(Connection *connection)
+{
+    ssize_t n = frame_read(connection);
+    if (n < 0)
+        return;
+    if (n == 0) {
+        connection_free(connection);
+        return;
+    }
+
+    const char *frame = connection->frame;
+    const char *end = memchr(frame, '\0', connection->frame_size);
     if (end && (size_t)(end - frame) <= GUEST_FRAME_SIZE_MAX) {
         on_frame(connection, (size_t)(end - frame));
     } else if (end || connection->frame_size > GUEST_FRAME_SIZE_MAX) {
         send_error(connection->fd, "FrameTooLarge", "a call has at most 16384 bytes");
         connection_free(connection);
     }
+}
+
+/* What has come when the guest closes its end is the message; it is not answered, nor is what is
+ * none.
+ */
+static void notifier_read(Connection *connection)
+{
+    GuestLink *link = connection->link;
+    NotifyMessage message;
+
+    ssize_t n = frame_read(connection);
+    if (n < 0 || (n > 0 && connection->frame_size <= NOTIFY_MESSAGE_MAX))
+        return;
+    if (n == 0 && connection->frame &&
+        notify_message_decode(connection->frame, connection->frame_size, &message) >= 0)
+        link->handlers->notify(link->userdata, &message);
+    else
+        log_debug("guest link: %zu bytes that are no message of systemd's", connection->frame_size);
+    connection_free(connection);
 }
 
 /* A subscriber has nothing to say: end of file, or out of the protocol. */
@@ -276,6 +306,9 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
     case ROLE_STREAM:
         (void)stream_read(connection);
         break;
+    case ROLE_NOTIFIER:
+        notifier_read(connection);
+        break;
     }
     return 0;
 }
@@ -286,7 +319,8 @@ static int on_call_timeout(sd_event_source *source, uint64_t usec, void *userdat
 
     (void)source;
     (void)usec;
-    send_error(connection->fd, "TimedOut", "the call did not arrive in time");
+    if (connection->role == ROLE_CALLER)
+        send_error(connection->fd, "TimedOut", "the call did not arrive in time");
     connection_free(connection);
     return 0;
 }
@@ -322,13 +356,11 @@ GuestLink *guest_link_free(GuestLink *link)
     return NULL;
 }
 
-void guest_link_accept(GuestLink *link, int fd)
+static void accept_as(GuestLink *link, int fd, ConnectionRole role)
 {
     Connection *connection = NULL;
 
-    if (link->n_connections == GUEST_LINK_CONNECTIONS_MAX)
-        send_error(fd, "TooManyConnections", "16 connections are open");
-    else
+    if (link->n_connections < GUEST_LINK_CONNECTIONS_MAX)
         connection = calloc(1, sizeof(*connection));
     if (!connection) {
         (void)fd_close(fd);
@@ -337,6 +369,7 @@ void guest_link_accept(GuestLink *link, int fd)
 
     connection->link = link;
     connection->fd = fd;
+    connection->role = role;
     LIST_INSERT_HEAD(&link->connections, connection, entry);
     link->n_connections++;
     if (sd_event_add_io(link->event, &connection->io, fd, EPOLLIN, on_io, connection) < 0 ||
@@ -347,6 +380,18 @@ void guest_link_accept(GuestLink *link, int fd)
     }
     (void)sd_event_source_set_description(connection->io, "guest-call");
     (void)sd_event_source_set_description(connection->timer, "guest-call-timeout");
+}
+
+void guest_link_accept(GuestLink *link, int fd)
+{
+    if (link->n_connections == GUEST_LINK_CONNECTIONS_MAX)
+        send_error(fd, "TooManyConnections", "16 connections are open");
+    accept_as(link, fd, ROLE_CALLER);
+}
+
+void guest_link_accept_notifier(GuestLink *link, int fd)
+{
+    accept_as(link, fd, ROLE_NOTIFIER);
 }
 
 size_t guest_link_send_command(GuestLink *link, GuestCommand command)

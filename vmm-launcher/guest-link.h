@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host's side of the guest link (protocol/guest-message.h): connections of a hostile guest, one
- * Varlink call each. Every one is bounded in number, size and time; what breaks a bound gets a
- * Varlink error and is closed, and disturbs nothing else. */
+/* The host's side of the guest link: connections of a hostile guest, one Varlink call each
+ * (protocol/guest-message.h), or one message of the guest's systemd (protocol/notify-message.h).
+ * Every one is bounded in number, size and time; what breaks a bound gets a Varlink error and is
+ * closed, and disturbs nothing else. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,6 +11,7 @@
 
 #include "common/cleanup.h"
 #include "protocol/guest-message.h"
+#include "protocol/notify-message.h"
 #include "vmm-launcher/output.h"
 
 /* Connections open at the same time, and how long one may take to send its call. */
@@ -24,6 +26,8 @@ typedef struct GuestLinkHandlers {
     /* Where the stream of this name goes: NULL when there is no such stream. Its bytes are counted
      * as read and thrown away when *@ret_output is NULL. */
     int (*find_stream)(void *userdata, const char *name, Output **ret_output);
+    /* A message of systemd's. */
+    void (*notify)(void *userdata, const NotifyMessage *message);
 } GuestLinkHandlers;
 
 /* @handlers outlives the result. */
@@ -34,8 +38,10 @@ int guest_link_new(sd_event *event,
 GuestLink *guest_link_free(GuestLink *link);
 DEFINE_CLEANUP(GuestLink, guest_link_free);
 
-/* Takes @fd, our end of a stream that the guest has dialled. */
+/* Takes @fd, our end of a stream that the guest has dialled, for a call of its own or for a message
+ * of systemd's. */
 void guest_link_accept(GuestLink *link, int fd);
+void guest_link_accept_notifier(GuestLink *link, int fd);
 
 /* Sends @command to the guest's subscribers. Returns how many there are. */
 size_t guest_link_send_command(GuestLink *link, GuestCommand command);

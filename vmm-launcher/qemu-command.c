@@ -13,6 +13,8 @@
 
 #include "common/fd.h"
 #include "composite-disk/region-table.h"
+#include "protocol/guest-message.h"
+#include "protocol/notify-message.h"
 
 #define BYTES_PER_MIB  (UINT64_C(1) << 20)
 #define FDSET_NAME_MAX 24
@@ -94,6 +96,9 @@ static void add_machine(VmmCommand *command, const VmmMachine *machine, int *r)
     ADD("-object", "rng-builtin,id=rng");
     ADD("-device", "virtio-rng-pci,rng=rng");
     ADD("-device", "pvpanic-pci");
+    /* For a guest whose systemd is to tell what guest-manager tells elsewhere. */
+    ADD("-smbios", "type=11,value=io.systemd.credential:vmm.notify_socket=vsock-stream:%d:%" PRIu32,
+        GUEST_LINK_HOST_CID, NOTIFY_VSOCK_PORT);
     if (spec->balloon)
         ADD("-device", "virtio-balloon-pci,deflate-on-oom=on");
     ADD("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");

@@ -552,9 +552,40 @@ static int on_find_stream(void *userdata, const char *name, Output **ret_output)
     return 0;
 }
 
+/* systemd says no more when it is asked for twice, so what cannot be is passed over. */
+static void report_notified(Supervisor *supervisor, const GuestCall *call)
+{
+    Error error = ERROR_INIT;
+
+    if (on_guest_report(supervisor, call, &error) < 0)
+        log_debug("systemd in the guest: %s", error_get_message(&error));
+    error_clear(&error);
+}
+
+/* A guest that has systemd in guest-manager's place: its first message says that it runs. */
+static void on_notify(void *userdata, const NotifyMessage *message)
+{
+    Supervisor *supervisor = userdata;
+
+    if (!(supervisor->facts.guest.reported & 1U << VM_EVENT_PAYLOAD_STARTED))
+        report_notified(supervisor, &(GuestCall){ .type = GUEST_CALL_PAYLOAD_STARTED });
+    if (message->status[0] != '\0') {
+        char line[sizeof("systemd: \n") + NOTIFY_STATUS_MAX];
+        int size = snprintf(line, sizeof(line), "systemd: %s\n", message->status);
+
+        output_write(supervisor->log, line, (size_t)size);
+    }
+    if (message->is_ready)
+        report_notified(supervisor, &(GuestCall){ .type = GUEST_CALL_PAYLOAD_READY });
+    if (message->has_exit_status)
+        report_notified(supervisor, &(GuestCall){ .type = GUEST_CALL_PAYLOAD_FINISHED,
+                                                  .exit_code = message->exit_status });
+}
+
 static const GuestLinkHandlers guest_link_handlers = {
     .report = on_guest_report,
     .find_stream = on_find_stream,
+    .notify = on_notify,
 };
 
 /* --- vsock --- */
@@ -564,12 +595,16 @@ static int on_guest_connect(void *userdata, uint32_t port, int *ret_fd)
     Supervisor *supervisor = userdata;
     int pair[2];
 
-    if (port != supervisor->setup->spec->cid)
+    bool is_notifier = port == NOTIFY_VSOCK_PORT;
+    if (port != supervisor->setup->spec->cid && !is_notifier)
         return vsock_listeners_connect(&supervisor->vsock_listeners, port, ret_fd);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
 
-    guest_link_accept(supervisor->guest_link, pair[0]);
+    if (is_notifier)
+        guest_link_accept_notifier(supervisor->guest_link, pair[0]);
+    else
+        guest_link_accept(supervisor->guest_link, pair[0]);
     *ret_fd = pair[1];
     return 0;
 }
@@ -661,8 +696,9 @@ static void on_vsock_request(Supervisor *supervisor, const SupervisorMessage *me
 
     if (r >= 0 && message->type == SUPERVISOR_CAPTURE_VSOCK)
         r = broker_capture(supervisor->broker, *fd);
-    else if (r >= 0 && message->value == supervisor->setup->spec->cid)
-        r = -EADDRINUSE; /* the guest link */
+    else if (r >= 0 && (message->value == supervisor->setup->spec->cid ||
+                        message->value == NOTIFY_VSOCK_PORT))
+        r = -EADDRINUSE; /* the guest link, and systemd's */
     else if (r >= 0)
         r = vsock_listeners_add(&supervisor->vsock_listeners, message->value, take_fd(fd));
     on_dialed(supervisor, message->id, -r);

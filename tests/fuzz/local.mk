@@ -20,6 +20,7 @@ fuzz_targets = \
 	%D%/fuzz-instance-data \
 	%D%/fuzz-instance-image \
 	%D%/fuzz-launch-spec \
+	%D%/fuzz-notify-message \
 	%D%/fuzz-payload-message \
 	%D%/fuzz-payload-config \
 	%D%/fuzz-payload-metadata \
@@ -54,6 +55,8 @@ tests_fuzz_fuzz_apk_signature_LDADD = $(composite_disk_libs) $(fuzz_libs)
 tests_fuzz_fuzz_apk_signature_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_guest_message_LDADD = libprotocol.a libcommon.a $(JSON_LIBS) $(fuzz_libs)
 tests_fuzz_fuzz_guest_message_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_notify_message_LDADD = libprotocol.a libcommon.a $(fuzz_libs)
+tests_fuzz_fuzz_notify_message_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_guest_rings_LDADD = $(vsock_device_libs) $(fuzz_libs)
 tests_fuzz_fuzz_guest_rings_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_instance_data_LDADD = libguest.a libcommon.a $(MBEDTLS_LIBS) $(fuzz_libs)

@@ -51,8 +51,8 @@ integration_tests = \
 	%D%/test-vmctl-terminal.py \
 	%D%/test-vsock.py \
 	%D%/test-zipfuse.py
-# What these are about, QEMU's versions, the packaged policies, how much memory is used and what goes
-# on in the guest, is the same in a build with the sanitizers, or has no meaning there.
+# What these are about, QEMU's versions, a guest without anything of ours, the packaged policies, how
+# much memory is used and what goes on in the guest, is the same in a build with the sanitizers, or has no meaning there.
 long_integration_tests = \
 	%D%/test-apex.py \
 	%D%/test-archives.py \
@@ -61,6 +61,7 @@ long_integration_tests = \
 	%D%/test-microguest-system.py \
 	%D%/test-policies.py \
 	%D%/test-power-cuts.py \
+	%D%/test-systemd-guest.py \
 	%D%/test-tampering.py
 if !SANITIZERS
 integration_tests += $(long_integration_tests)
@@ -70,7 +71,8 @@ EXTRA_DIST += $(integration_tests) $(long_integration_tests) tests/helpers/apexe
 	tests/helpers/apps.py tests/helpers/backports.py tests/helpers/features.py \
 	tests/helpers/harness.py tests/helpers/launcher.py tests/helpers/microguest.py \
 	tests/helpers/policies.py tests/helpers/polkit.py \
-	tests/helpers/shell_payload.py tests/helpers/tool.py \
+	tests/helpers/shell_payload.py tests/helpers/systemd_guest.py \
+	tests/helpers/tool.py \
 	tests/helpers/vmctl.py tests/helpers/wire.py
 
 # Hash trees of any file.

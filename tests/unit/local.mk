@@ -55,6 +55,7 @@ guest_unit_tests = \
 	%D%/test-exec-service \
 	%D%/test-guest-link \
 	%D%/test-guest-message \
+	%D%/test-notify-message \
 	%D%/test-helper-process \
 	%D%/test-instance-data \
 	%D%/test-instance-store \
@@ -112,6 +113,7 @@ tests_unit_test_exec_message_LDADD = $(guest_unit_libs)
 tests_unit_test_exec_service_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_link_LDADD = $(guest_unit_libs)
 tests_unit_test_guest_message_LDADD = $(guest_unit_libs)
+tests_unit_test_notify_message_LDADD = $(guest_unit_libs)
 tests_unit_test_helper_process_LDADD = $(guest_unit_libs)
 tests_unit_test_helper_process_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=drop_privileges
 tests_unit_test_instance_data_LDADD = $(guest_verify_unit_libs)

@@ -20,6 +20,8 @@ typedef struct Fixture {
     GuestCall call;
     unsigned n_reports;
     bool refuses;
+    NotifyMessage notified;
+    unsigned n_notified;
 } Fixture;
 
 static int on_report(void *userdata, const GuestCall *call, Error *error)
@@ -45,7 +47,15 @@ static int on_find_stream(void *userdata, const char *name, Output **ret_output)
     return 0;
 }
 
-static const GuestLinkHandlers handlers = { on_report, on_find_stream };
+static void on_notify(void *userdata, const NotifyMessage *message)
+{
+    Fixture *fixture = userdata;
+
+    fixture->n_notified++;
+    fixture->notified = *message;
+}
+
+static const GuestLinkHandlers handlers = { on_report, on_find_stream, on_notify };
 
 static int setup(void **state)
 {
@@ -84,14 +94,19 @@ static void run(Fixture *fixture)
 }
 
 /* The guest's end of a new connection. */
-static int dial(Fixture *fixture)
+static int dial_for(Fixture *fixture, void (*take)(GuestLink *link, int fd))
 {
     int pair[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    guest_link_accept(fixture->link, pair[0]);
+    take(fixture->link, pair[0]);
     run(fixture);
     return pair[1];
+}
+
+static int dial(Fixture *fixture)
+{
+    return dial_for(fixture, guest_link_accept);
 }
 
 static void say_bytes(Fixture *fixture, int fd, const void *bytes, size_t size)
@@ -135,6 +150,45 @@ static bool is_closed(int fd)
     ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK);
 
     return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+static void message_of_systemd_is_what_comes_until_the_end(void **state)
+{
+    Fixture *fixture = *state;
+    int fd = dial_for(fixture, guest_link_accept_notifier);
+
+    say_bytes(fixture, fd, "READY=1\nSTA", 11);
+    say_bytes(fixture, fd, "TUS=up\n", 7);
+    assert_int_equal(fixture->n_notified, 0);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    run(fixture);
+    assert_int_equal(fixture->n_notified, 1);
+    assert_true(fixture->notified.is_ready);
+    assert_string_equal(fixture->notified.status, "up");
+    assert_true(is_closed(fd));
+    (void)close(fd);
+}
+
+static void what_is_no_message_of_systemd_s_disturbs_nothing(void **state)
+{
+    Fixture *fixture = *state;
+    char bytes[NOTIFY_MESSAGE_MAX + 1];
+    int silent = dial_for(fixture, guest_link_accept_notifier);
+    int large = dial_for(fixture, guest_link_accept_notifier);
+    int other = dial_for(fixture, guest_link_accept_notifier);
+
+    (void)close(silent);
+    memset(bytes, 'x', sizeof(bytes));
+    say_bytes(fixture, large, bytes, sizeof(bytes));
+    assert_true(is_closed(large));
+    say_bytes(fixture, other, "READY", 5);
+    assert_int_equal(shutdown(other, SHUT_WR), 0);
+    run(fixture);
+    assert_true(is_closed(other));
+    assert_int_equal(fixture->n_notified, 0);
+    assert_int_equal(fixture->n_reports, 0);
+    (void)close(large);
+    (void)close(other);
 }
 
 static void report_is_answered_and_the_connection_closed(void **state)
@@ -381,6 +435,10 @@ static void stream_that_ends_while_held_back_leaves_no_trace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(message_of_systemd_is_what_comes_until_the_end, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_message_of_systemd_s_disturbs_nothing, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(report_is_answered_and_the_connection_closed, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(report_that_the_state_forbids_is_refused, setup, teardown),
