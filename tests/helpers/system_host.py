@@ -31,10 +31,15 @@ def show(unit, name):
     return output('systemctl', 'show', '--value', f'--property={name}', unit).strip()
 
 
+def command_of(user, *command):
+    """The words that run a command as that user, who has no session."""
+    return ['setpriv', f'--reuid={user}', f'--regid={user}', '--init-groups', 'env',
+            f'HOME={os.path.expanduser("~" + user)}', *command]
+
+
 def as_user(user, *command):
-    """(exit status, output) of a command of that user's, who has no session."""
-    done = subprocess.run(['setpriv', f'--reuid={user}', f'--regid={user}', '--init-groups',
-                           'env', f'HOME=/home/{user}', *command], stdin=subprocess.DEVNULL,
+    """(exit status, output) of a command of that user's."""
+    done = subprocess.run(command_of(user, *command), stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return done.returncode, done.stdout
 

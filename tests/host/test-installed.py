@@ -68,6 +68,11 @@ def check_shutdown(host, tap):
     host.power_off()
     tap.diagnose(f'shutdown: {time.time() - begun:.1f} s')
     host.reboot()
+    status, text = host.run(['vmctl', 'list', '--all', '--json=short'])
+    tap.case((status, text.strip()) == (0, '[]'), 'shutdown: after a reboot there is no VM')
+    status, text = host.run(['systemctl', 'list-units', '--failed', '--plain', '--no-legend',
+                             'virtualizationd*'])
+    tap.case((status, text.strip()) == (0, ''), 'shutdown: after a reboot no unit has failed')
     deaths = read_journal(host, '--boot=-1', 'MESSAGE_ID=3b3db8b2a126492da05fac778d472e90',
                           f'VM_ID={vm_id}')
     tap.case([(death['VM_REASON'], death['VM_INITIATOR']) for death in deaths] ==

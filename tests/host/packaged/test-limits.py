@@ -63,7 +63,7 @@ def test_kvm_runs_vms_in_their_units(_suite, host):
 @with_host
 def test_the_leaf_has_the_limits(_suite, host):
     vm = host.create(*host.config(), start=True, paused=True)
-    vm.wait_for('property:Pid')
+    wait_until(lambda: vm.get('State') == 'suspended', 'the VMM to stand still')
     unit = unit_of(vm.get('Pid'))
     leaf = '/sys/fs/cgroup' + show(unit, 'ControlGroup') + '/vm'
     values = {}

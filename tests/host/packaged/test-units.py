@@ -5,13 +5,14 @@ may be restarted under them."""
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
-from harness import NAME, ROOT, MANAGER, Suite, vm_processes, wait_until  # noqa: E402
+from harness import NAME, ROOT, MANAGER, Host, Suite, vm_processes, wait_until  # noqa: E402
 from system_host import (UNIT, UNITS, SystemHost, launcher_units, output, show,  # noqa: E402
                          supervisor_of, unit_of)
 
@@ -67,6 +68,26 @@ def test_the_first_call_starts_the_daemon(_suite):
 def test_vmctl_runs_a_vm_as_root(host):
     path = host.write_config('exit', host.payload('probe'), 'probe=exit:7')
     output('vmctl', 'run', path, status=7)
+
+
+@with_host
+def test_both_paths_to_a_launcher_lead_to_a_payload(host):
+    """By systemd's socket and by a listener of the test's own; in turns, to be compared."""
+    other = Host(host.build)
+    seconds = {'systemd': [], 'direct': []}
+    try:
+        for _ in range(5):
+            for name, side in (('systemd', host), ('direct', other)):
+                vm = side.create(*side.config(side.payload('probe'), 'probe=exit:0'), start=True)
+                vm.wait_for('PayloadStarted')
+                seconds[name].append(vm.find('PayloadStarted')[0] - vm.find('created')[0])
+                assert vm.death()['reason'] == 'shutdown'
+    finally:
+        status, left = other.close()
+    assert status == 0 and not left, (status, left)
+    print('# CreateVm to payload started, medians of 5: '
+          + ', '.join(f'{name} {statistics.median(values) * 1000:.0f} ms'
+                      for name, values in seconds.items()))
 
 
 @with_host

@@ -3,13 +3,16 @@
 """Who may do what on a host: ordinary users by polkit, and the daemon's user, taken over, by what the
 launcher checks."""
 import os
+import pty
 import re
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.environ['top_srcdir'], 'tests', 'helpers'))
 sys.dont_write_bytecode = True
-from harness import NAME, UID_COUNT, UID_MIN, Suite, processes, vm_processes  # noqa: E402
-from system_host import (SystemHost, as_user, launcher_units, make_user, output,  # noqa: E402
+from harness import (DEADLINE, NAME, UID_COUNT, UID_MIN, Suite, processes, vm_processes,  # noqa: E402
+                     wait_until)
+from system_host import (UNIT, SystemHost, as_user, command_of, launcher_units, make_user, output,  # noqa: E402
                          polkit_rule, supervisor_of, unit_of)
 
 RULE = '''polkit.addRule(function(action, subject) {
@@ -73,6 +76,68 @@ def test_of_another_s_vm_a_user_sees_what_is_public_and_no_more(host):
     with polkit_rule(RULE.replace('alice', 'bob') % 'manage-others'):
         status, text = call('bob', vm, 'Kill')
         assert status == 0, text
+
+
+# In the user's home: makes an app of a folder, and runs an instance of it twice.
+APP = """
+cd "$(mktemp -d -p "$HOME")"
+mkdir -p app/bin
+cp "$1" app/bin/greet
+vmctl create-payload app -o app.apk
+vmctl run-app app.apk --work-dir=instance
+vmctl run-app app.apk --work-dir=instance
+"""
+
+
+@with_host
+def test_an_app_runs_for_root_and_for_an_ordinary_user(host):
+    greet = host.payload('greet')
+    status, text = as_user('alice', 'sh', '-ec', APP, 'sh', greet)
+    assert status != 0 and 'org.virtualizationd1.create' in text, (status, text)
+    output('systemctl', 'stop', UNIT)
+    begun = time.monotonic()
+    status, text = as_user('root', 'sh', '-ec', APP, 'sh', greet)
+    print(f'# an app made, and run twice, the first with no daemon: {time.monotonic() - begun:.1f} s')
+    assert status == 0, text
+    with polkit_rule(RULE % 'create'):
+        status, text = as_user('alice', 'sh', '-ec', APP, 'sh', greet)
+    assert status == 0, text
+
+
+def on_terminal(command, answer):
+    """(exit status, what the screen had) of a command that asks for a password and gets @answer."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        try:
+            os.execvp(command[0], command)
+        finally:
+            os._exit(127)
+    text, end, answered = b'', time.monotonic() + DEADLINE, False
+    try:
+        while time.monotonic() < end:
+            text += os.read(fd, 4096)
+            if b'Password:' in text and not answered:
+                answered = True
+                os.write(fd, answer.encode() + b'\n')
+    except OSError:
+        pass  # the other end is closed
+    finally:
+        os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), text.decode(errors='replace')
+
+
+@with_host
+def test_a_password_gives_the_right(host):
+    output('sh', '-c', 'echo alice:it-is-this | chpasswd')
+    vm = host.create_waiting()
+    kill = command_of('alice', 'vmctl', 'kill', vm.get('Id'))
+    with polkit_rule(RULE.replace('Result.YES', 'Result.AUTH_SELF') % 'manage-others'):
+        status, text = on_terminal(kill, 'it-is-not-this')
+        assert status == 5 and 'AUTHENTICATION FAILED' in text, (status, text)
+        assert vm.get('State') == 'ready', vm.get('State')
+        status, text = on_terminal(kill, 'it-is-this')
+        assert status == 0 and 'AUTHENTICATION COMPLETE' in text, (status, text)
+    assert vm.get('State') == 'dead', vm.get('State')
 
 
 # What the daemon's user, whose program somebody else's may be, tries as itself.
@@ -174,7 +239,7 @@ def test_a_vm_has_a_uid_of_the_range(host):
     vms = [host.create(*host.config(), start=True, paused=True, lifetime='detached')
            for _ in range(2)]
     for vm in vms:
-        vm.wait_for('property:Pid')
+        wait_until(lambda vm=vm: vm.get('State') == 'suspended', 'the VMM to stand still')
     uids = [processes()[int(vm.get('Pid'))][0] for vm in vms]
     assert len(set(uids)) == 2 and all(UID_MIN <= uid < UID_MIN + UID_COUNT for uid in uids), uids
     assert len(launcher_units()) == 2, launcher_units()
