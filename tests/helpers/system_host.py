@@ -50,18 +50,23 @@ def make_user(name):
         output('useradd', '--create-home', name)
 
 
+def restart_polkit():
+    """polkitd sees a new file of rules a moment later only; systemd would not start it so often."""
+    output('systemctl', 'reset-failed', 'polkit.service')
+    output('systemctl', 'restart', 'polkit.service')
+
+
 @contextlib.contextmanager
 def polkit_rule(text):
-    """polkitd sees a new file of rules a moment later, and says so in the journal."""
     path = f'{RULES}/10-test.rules'
     with open(path, 'w', encoding='ascii') as file:
         file.write(text)
-    output('systemctl', 'restart', 'polkit.service')
+    restart_polkit()
     try:
         yield
     finally:
         os.unlink(path)
-        output('systemctl', 'restart', 'polkit.service')
+        restart_polkit()
 
 
 def launcher_units():
