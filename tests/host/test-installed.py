@@ -91,7 +91,7 @@ def check_shutdown(host, tap):
 def main():
     exit_on_signals()
     tap = Tap()
-    packages = glob.glob(f'{BUILD}/packages/*.deb')
+    packages = [path for path in glob.glob(f'{BUILD}/packages/*.deb') if '-dbgsym_' not in path]
     started = time.monotonic()
     try:
         with HostContainer(SOURCE, BUILD, packages) as host:
