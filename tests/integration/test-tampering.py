@@ -98,7 +98,11 @@ def caught_when_read(instance, label, offsets, commands, reasons):
 def test_vbmeta(host):
     instance = make_instance(host)
     size = os.path.getsize(instance.files['vbmeta_a'])
-    for offset in [0, size - 1, *sample(0, 256, 4), *sample(256, size, 10)]:
+    # Behind the header a hash of 32 and a signature of 512 bytes, and, up to the next 64, nothing that
+    # would be signed.
+    unsigned = 256 + 32 + 512
+    for offset in [0, size - 1, *sample(0, 256, 4), *sample(256, size, 10),
+                   *sample(unsigned, unsigned + 32, 2)]:
         refused(instance, 'vbmeta_a', offset, (VERIFICATION, 'firmware-public-key-mismatch'))
 
 
