@@ -27,6 +27,8 @@ polkit.addRule(function(action, subject) {
             ? polkit.Result.YES : polkit.Result.NO;
     if (action.id == "org.virtualizationd1.create-custom" && subject.user == "daemon")
         return polkit.Result.YES;
+    if (action.id == "org.virtualizationd1.create")
+        return subject.user == "daemon" ? polkit.Result.YES : polkit.Result.NO;
     if (action.id == "org.virtualizationd1.debug")
         return polkit.Result.AUTH_ADMIN;
     return polkit.Result.NO;
@@ -101,6 +103,25 @@ def count_waiting(host, user):
     done, output = call(host, user, ROOT, MANAGER, 'GetLimits')
     assert done, output
     return int(re.search(r"'calls': <\(uint64 (\d+),", output).group(1))
+
+
+@with_host
+def test_an_app_needs_less_than_a_configuration_of_one_s_own(host):
+    app = ('{"payload": {"apk": "apk", "idsig": "idsig", "instance_image": "instance", '
+           '"binary": "x", "instance_id": "%s"}}' % (64 * '5a'))
+    polkit = start_polkit(host, RULES.replace('create-custom" &&', 'nothing" &&'))
+    try:
+        for method, more in (('CreateVm', ['{}', '{}']), ('ValidateConfig', ['{}'])):
+            done, output = call(host, STRANGER, ROOT, MANAGER, method, app, *more)
+            assert not done and f'needs {NAME}.create:' in output, output
+            # Nobody has that one: it got that far.
+            done, output = call(host, OWNER, ROOT, MANAGER, method, app, *more)
+            assert not done and 'NoSuchInstance' in output, output
+            done, output = call(host, OWNER, ROOT, MANAGER, method, CONFIG % 'raw', *more)
+            assert not done and f'needs {NAME}.create-custom:' in output, output
+    finally:
+        polkit.kill()
+        polkit.wait()
 
 
 @with_host
