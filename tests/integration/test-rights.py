@@ -117,6 +117,8 @@ def test_an_app_needs_less_than_a_configuration_of_one_s_own(host):
             # Nobody has that one: it got that far.
             done, output = call(host, OWNER, ROOT, MANAGER, method, app, *more)
             assert not done and 'NoSuchInstance' in output, output
+            done, output = call(host, OWNER, ROOT, MANAGER, method, '{"payload": null}', *more)
+            assert not done and 'InvalidConfig' in output, output
             done, output = call(host, OWNER, ROOT, MANAGER, method, CONFIG % 'raw', *more)
             assert not done and f'needs {NAME}.create-custom:' in output, output
     finally:
