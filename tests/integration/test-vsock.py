@@ -87,7 +87,8 @@ def test_a_port_is_one_clients_until_it_lets_go(host):
         except dbus.DBusException:
             return False
     wait_until(is_free, 'the port to be free')
-    for port, word in ((1023, '1024'), (int(vm.get('Cid')), 'guest link')):
+    for port, word in ((1023, '1024'), (int(vm.get('Cid')), 'guest link'),
+                       (0x6e746679, 'systemd')):
         kind, sentence = refused(vm.methods.ListenVsock, dbus.UInt32(port))
         assert kind == 'InvalidArgs' and word in sentence, (kind, sentence)
     wait_until(is_free, 'the port to be free again')
