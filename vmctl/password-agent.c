@@ -28,14 +28,28 @@ static int spawn_agent(int notify_fd, pid_t *ret_pid)
     bool has_session = sd_pid_get_session(0, NULL) >= 0;
     char *const arguments[] = { name, option, number, has_session ? fallback : NULL, NULL };
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t no_signals;
 
     (void)snprintf(number, sizeof(number), "%d", NOTIFY_FD);
+    (void)sigemptyset(&no_signals);
     int r = posix_spawn_file_actions_init(&actions);
     if (r != 0)
         return -r;
-    r = posix_spawn_file_actions_adddup2(&actions, notify_fd, NOTIFY_FD);
+    r = posix_spawnattr_init(&attributes);
+    if (r != 0) {
+        (void)posix_spawn_file_actions_destroy(&actions);
+        return -r;
+    }
+    /* Verbs with a loop have blocked what ends the agent. */
+    r = posix_spawnattr_setsigmask(&attributes, &no_signals);
     if (r == 0)
-        r = posix_spawnp(ret_pid, AGENT, &actions, NULL, arguments, environ);
+        r = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    if (r == 0)
+        r = posix_spawn_file_actions_adddup2(&actions, notify_fd, NOTIFY_FD);
+    if (r == 0)
+        r = posix_spawnp(ret_pid, AGENT, &actions, &attributes, arguments, environ);
+    (void)posix_spawnattr_destroy(&attributes);
     (void)posix_spawn_file_actions_destroy(&actions);
     return -r;
 }

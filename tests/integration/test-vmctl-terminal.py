@@ -12,12 +12,12 @@ sys.dont_write_bytecode = True
 from harness import DEADLINE, Suite, wait_until  # noqa: E402
 import shell_payload  # noqa: E402
 from polkit import start_polkit  # noqa: E402
-from vmctl import command, with_folder  # noqa: E402
+from vmctl import command, with_folder, write_config  # noqa: E402
 
 PROMPT = 'outside>'
-ASK_FOR_DEBUG = '''
+ASK_FOR_ALL = '''
 polkit.addRule(function(action, subject) {
-    return action.id == "org.virtualizationd1.debug" ? polkit.Result.AUTH_ADMIN : polkit.Result.NO;
+    return polkit.Result.AUTH_ADMIN;
 });
 '''
 
@@ -260,13 +260,13 @@ def test_logs_do_not_drive_a_terminal(host, _vm, screen):
 
 @with_folder
 def test_who_needs_a_password_is_asked_for_it(host, directory):
-    polkit = start_polkit(host, ASK_FOR_DEBUG)
+    polkit = start_polkit(host, ASK_FOR_ALL)
     screen = Screen(directory, 'screen')
     try:
         vm = host.create({'kernel': 'kernel'}, {'kernel': host.image('vmlinux')}, lifetime='detached')
-        words = ['env', f'DBUS_SYSTEM_BUS_ADDRESS={host.address}', 'setpriv', '--reuid=nobody',
-                 '--regid=nogroup', '--clear-groups', f'{host.build}/programs/vmctl', 'logs',
-                 vm.path.rsplit('/', 1)[1]]
+        stranger = ['env', f'DBUS_SYSTEM_BUS_ADDRESS={host.address}', 'setpriv', '--reuid=nobody',
+                    '--regid=nogroup', '--clear-groups', f'{host.build}/programs/vmctl']
+        words = [*stranger, 'logs', vm.path.rsplit('/', 1)[1]]
         screen.run(*words, '--no-ask-password')
         screen.ends_with(5)
         assert 'Password' not in screen.read() and 'org.virtualizationd1.debug' in screen.read()
@@ -278,6 +278,13 @@ def test_who_needs_a_password_is_asked_for_it(host, directory):
         screen.wait_for('AUTHENTICATION FAILED')
         screen.ends_with(5)
         assert 'polkit does not grant it' in screen.read(), screen.read()
+        screen.clear()
+        os.chmod(directory, 0o755)
+        screen.run(*stranger, 'run', write_config(host, directory))  # which has its signals blocked
+        screen.wait_for('Password:')
+        screen.line('nor this')
+        screen.ends_with(125)
+        assert 'org.virtualizationd1.create-custom: polkit does not' in screen.read(), screen.read()
         # Without a terminal there is nobody to ask.
         result = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True,
                                 timeout=DEADLINE, check=False)
