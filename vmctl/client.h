@@ -100,7 +100,15 @@ int client_get_properties(Client *client,
                           struct json_object **ret_properties,
                           Error *error);
 
-/* All events that are kept: arrays of id, number, name, details. */
+/* The fields of an event in GetEvents's reply. */
+typedef enum EventField {
+    EVENT_FIELD_ID,
+    EVENT_FIELD_NUMBER,
+    EVENT_FIELD_NAME,
+    EVENT_FIELD_DETAILS,
+} EventField;
+
+/* All events that are kept, each an array by EventField. */
 int client_get_events(Client *client, struct json_object **ret_events, Error *error);
 
 /* The object path of the VM of this name or id, or CID as "cid:N", which the caller frees. */

@@ -25,11 +25,11 @@ typedef struct Events {
     Client *client;
     sd_event *event;
     JsonFormat json;
-    struct json_object *names; /* VM id to name */
-    struct json_object *past;  /* VM id to the last number of what was printed of the past */
+    struct json_object *names; /* VM id to name, of those that are there */
+    struct json_object *past;  /* VM id to the last number of the past, with --since */
     bool has_selection;        /* else all VMs, those to come, too */
-    VmSelection selection;     /* a VM that is removed has failed */
-    Error error;               /* what ended the loop, if not a signal */
+    VmSelection selection;
+    Error error; /* what ended the loop, if not a signal */
 } Events;
 
 /* A signal of VMs and the event made of it. */
@@ -138,16 +138,18 @@ static void print_object(Events *events, int64_t time_usec, struct json_object *
         (void)sd_event_exit(events->event, 0);
 }
 
-/* The VM among those that were asked for; NULL if it is not one of them. */
-static SelectedVm *find_selected(Events *events, const char *id)
+static const char *get_selected_id(const Events *events, size_t i)
+{
+    return events->selection.vms[i].path + strlen(BUS_VM_PATH_PREFIX);
+}
+
+static bool is_selected(const Events *events, const char *id)
 {
     for (size_t i = 0; i < events->selection.n_vms; i++) {
-        SelectedVm *vm = &events->selection.vms[i];
-
-        if (strcmp(vm->path + strlen(BUS_VM_PATH_PREFIX), id) == 0)
-            return vm;
+        if (strcmp(get_selected_id(events, i), id) == 0)
+            return true;
     }
-    return NULL;
+    return !events->has_selection;
 }
 
 /* Whether the event is of a VM that was asked for, and none that was printed with the past. */
@@ -155,7 +157,7 @@ static bool is_wanted(Events *events, const char *id, struct json_object *number
 {
     struct json_object *last;
 
-    if (events->has_selection && !find_selected(events, id))
+    if (!is_selected(events, id))
         return false;
     return !number || !json_object_object_get_ex(events->past, id, &last) ||
            json_object_get_uint64(number) > json_object_get_uint64(last);
@@ -217,23 +219,19 @@ static int take_added(Events *events, const char *path, struct json_object *inte
 static void end_if_all_gone(Events *events)
 {
     for (size_t i = 0; i < events->selection.n_vms; i++) {
-        if (!events->selection.vms[i].failed)
+        if (json_object_object_get_ex(events->names, get_selected_id(events, i), NULL))
             return;
     }
-    (void)sd_event_exit(events->event, 0);
+    if (events->has_selection)
+        (void)sd_event_exit(events->event, 0);
 }
 
 static int take_removed(Events *events, const char *path)
 {
-    const char *id = path + strlen(BUS_VM_PATH_PREFIX);
-    SelectedVm *vm = find_selected(events, id);
-
     int r = print_event(events, path, "removed", NULL, NULL, NULL);
-    json_object_object_del(events->names, id);
-    if (vm) {
-        vm->failed = true;
-        end_if_all_gone(events);
-    }
+
+    json_object_object_del(events->names, path + strlen(BUS_VM_PATH_PREFIX));
+    end_if_all_gone(events);
     return r;
 }
 
@@ -344,17 +342,9 @@ static int fetch_names(Events *events, Error *error)
 
 /* --- the past --- */
 
-/* The fields of an event in GetEvents's reply. */
-enum {
-    EVENT_ID,
-    EVENT_NUMBER,
-    EVENT_NAME,
-    EVENT_DETAILS
-};
-
 static uint64_t get_past_time(struct json_object *event)
 {
-    struct json_object *details = json_object_array_get_idx(event, EVENT_DETAILS);
+    struct json_object *details = json_object_array_get_idx(event, EVENT_FIELD_DETAILS);
 
     return json_object_get_uint64(get_member(details, "time")); /* 0 for NULL */
 }
@@ -368,18 +358,19 @@ static int compare_events(const void *a, const void *b)
 
     if (first_time != second_time)
         return first_time < second_time ? -1 : 1;
-    uint64_t first_number = json_object_get_uint64(json_object_array_get_idx(first, EVENT_NUMBER));
+    uint64_t first_number =
+        json_object_get_uint64(json_object_array_get_idx(first, EVENT_FIELD_NUMBER));
     uint64_t second_number =
-        json_object_get_uint64(json_object_array_get_idx(second, EVENT_NUMBER));
+        json_object_get_uint64(json_object_array_get_idx(second, EVENT_FIELD_NUMBER));
     return first_number < second_number ? -1 : first_number > second_number;
 }
 
 static int print_past_event(Events *events, struct json_object *event)
 {
-    const char *id = json_object_get_string(json_object_array_get_idx(event, EVENT_ID));
-    const char *name = json_object_get_string(json_object_array_get_idx(event, EVENT_NAME));
-    struct json_object *number = json_object_array_get_idx(event, EVENT_NUMBER);
-    struct json_object *details = json_object_array_get_idx(event, EVENT_DETAILS);
+    const char *id = json_object_get_string(json_object_array_get_idx(event, EVENT_FIELD_ID));
+    const char *name = json_object_get_string(json_object_array_get_idx(event, EVENT_FIELD_NAME));
+    struct json_object *number = json_object_array_get_idx(event, EVENT_FIELD_NUMBER);
+    struct json_object *details = json_object_array_get_idx(event, EVENT_FIELD_DETAILS);
     int64_t time_usec = (int64_t)get_past_time(event);
     _cleanup_(json_object_putp) struct json_object *object = NULL;
 
@@ -407,8 +398,8 @@ static int print_past(Events *events, uint64_t since, Error *error)
     json_object_array_sort(list, compare_events);
     for (size_t i = 0; r >= 0 && i < json_object_array_length(list); i++) {
         struct json_object *event = json_object_array_get_idx(list, i);
-        struct json_object *number = json_object_array_get_idx(event, EVENT_NUMBER);
-        const char *id = json_object_get_string(json_object_array_get_idx(event, EVENT_ID));
+        struct json_object *number = json_object_array_get_idx(event, EVENT_FIELD_NUMBER);
+        const char *id = json_object_get_string(json_object_array_get_idx(event, EVENT_FIELD_ID));
 
         if (json_object_get_uint64(number) > since && is_wanted(events, id, number))
             r = print_past_event(events, event);
@@ -420,17 +411,6 @@ static int print_past(Events *events, uint64_t since, Error *error)
 
 /* --- setting up --- */
 
-static int select_vms(Events *events, const Options *options, Error *error)
-{
-    events->has_selection = options->n_arguments > 0;
-    if (!events->has_selection)
-        return 0;
-    int r = vm_selection_init(&events->selection, events->client, options, error);
-    if (r >= 0 && events->selection.n_vms == 0)
-        end_if_all_gone(events); /* which was said of each */
-    return r;
-}
-
 static int set_up(Events *events, const Options *options, Error *error)
 {
     uint64_t since;
@@ -439,6 +419,7 @@ static int set_up(Events *events, const Options *options, Error *error)
         return error_set(error, ERROR_INVALID_ARGUMENT,
                          "option '--since' takes the number of an event, not '%s'", options->since);
     events->json = options->json;
+    events->has_selection = options->n_arguments > 0;
     events->names = json_object_new_object();
     events->past = json_object_new_object();
     if (!events->names || !events->past)
@@ -454,13 +435,16 @@ static int set_up(Events *events, const Options *options, Error *error)
     r = client_attach(events->client, events->event, &client_handlers, events, error);
     if (r < 0)
         return r;
-    /* First the signals, then the names and the past: nothing falls between. */
+    /* First the signals, then VMs, names and the past: nothing falls between. */
     r = client_watch(events->client, "path_namespace='" BUS_PATH "'", error);
+    if (r >= 0 && events->has_selection)
+        r = vm_selection_init(&events->selection, events->client, options, error);
     if (r >= 0)
         r = fetch_names(events, error);
-    if (r >= 0)
-        r = select_vms(events, options, error);
-    return r < 0 || !options->since ? r : print_past(events, since, error);
+    if (r < 0)
+        return r;
+    end_if_all_gone(events); /* of which none was there */
+    return options->since ? print_past(events, since, error) : 0;
 }
 
 int verb_events(const Options *options)

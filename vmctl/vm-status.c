@@ -35,13 +35,15 @@ static int out_of_memory(Error *error)
 static int add_event(struct json_object *array, struct json_object *event)
 {
     struct json_object *object = json_array_add_object(array);
-    struct json_object *details = json_object_array_get_idx(event, 3);
+    struct json_object *details = json_object_array_get_idx(event, EVENT_FIELD_DETAILS);
     int r = object ? 0 : -ENOMEM;
 
     if (r >= 0)
-        r = json_member_add(object, "number", json_object_get(json_object_array_get_idx(event, 1)));
+        r = json_member_add(object, "number",
+                            json_object_get(json_object_array_get_idx(event, EVENT_FIELD_NUMBER)));
     if (r >= 0)
-        r = json_member_add(object, "event", json_object_get(json_object_array_get_idx(event, 2)));
+        r = json_member_add(object, "event",
+                            json_object_get(json_object_array_get_idx(event, EVENT_FIELD_NAME)));
     if (r < 0)
         return r;
     json_object_object_foreach(details, key, value)
@@ -54,7 +56,8 @@ static int add_event(struct json_object *array, struct json_object *event)
 
 static bool is_of(struct json_object *event, const char *id)
 {
-    return strcmp(json_object_get_string(json_object_array_get_idx(event, 0)), id) == 0;
+    return strcmp(json_object_get_string(json_object_array_get_idx(event, EVENT_FIELD_ID)), id) ==
+           0;
 }
 
 /* The last events of this VM, and the time of the last one. */
@@ -73,7 +76,8 @@ static int add_events(struct json_object *status, struct json_object *events, co
         if (!is_of(event, id) || ++n_seen + EVENTS_MAX <= n_own)
             continue;
         r = add_event(array, event);
-        (void)bus_value_get_number(json_object_array_get_idx(event, 3), "time", &time);
+        (void)bus_value_get_number(json_object_array_get_idx(event, EVENT_FIELD_DETAILS), "time",
+                                   &time);
     }
     return r < 0 ? r : json_member_add_number(status, "since", (uint64_t)time);
 }

@@ -183,8 +183,9 @@ static int take_history(VmWait *wait, Error *error)
     int r = client_get_events(wait->client, &events, error);
     for (size_t i = 0; r >= 0 && i < json_object_array_length(events); i++) {
         struct json_object *event = json_object_array_get_idx(events, i);
-        const char *id = json_object_get_string(json_object_array_get_idx(event, 0));
-        const char *name = json_object_get_string(json_object_array_get_idx(event, 2));
+        const char *id = json_object_get_string(json_object_array_get_idx(event, EVENT_FIELD_ID));
+        const char *name =
+            json_object_get_string(json_object_array_get_idx(event, EVENT_FIELD_NAME));
 
         for (size_t j = 0; j < wait->selection->n_vms; j++) {
             if (strcmp(name, kinds[wait->what].event) == 0 &&
