@@ -218,20 +218,18 @@ static void on_frame(Connection *connection, size_t size)
     on_call(connection, &call);
 }
 
-/* Reads once. How many bytes came, which are behind the frame then; 0 at the end, or when there is
- * no memory; negative: none. */
+/* Reads once. How many bytes came, which are behind the frame then; 0 at the end; -EAGAIN when
+ * there are none now, and else the connection is of no use. */
 static ssize_t frame_read(Connection *connection)
 {
     char bytes[READ_SIZE];
 
     ssize_t n = recv(connection->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return -EAGAIN;
     if (n <= 0)
-        return 0;
+        return n == 0 ? 0 : errno == EINTR ? -EAGAIN : -errno;
     char *frame = realloc(connection->frame, connection->frame_size + (size_t)n);
     if (!frame)
-        return 0;
+        return -ENOMEM;
     memcpy(frame + connection->frame_size, bytes, (size_t)n);
     connection->frame = frame;
     connection->frame_size += (size_t)n;
@@ -242,9 +240,9 @@ static ssize_t frame_read(Connection *connection)
 static void caller_read(Connection *connection)
 {
     ssize_t n = frame_read(connection);
-    if (n < 0)
+    if (n == -EAGAIN)
         return;
-    if (n == 0) {
+    if (n <= 0) {
         connection_free(connection);
         return;
     }
@@ -268,7 +266,7 @@ static void notifier_read(Connection *connection)
     NotifyMessage message;
 
     ssize_t n = frame_read(connection);
-    if (n < 0 || (n > 0 && connection->frame_size <= NOTIFY_MESSAGE_MAX))
+    if (n == -EAGAIN || (n > 0 && connection->frame_size <= NOTIFY_MESSAGE_MAX))
         return;
     if (n == 0 && connection->frame &&
         notify_message_decode(connection->frame, connection->frame_size, &message) >= 0)
