@@ -478,7 +478,7 @@ static int authorize(void *object, BusCall *call, Error *error)
 }
 
 static const BusMethod methods[] = {
-    { "CreateVm", "sa{sh}a{sv}", "o", on_create_vm, ACTION_CREATE_CUSTOM },
+    { "CreateVm", "sa{sh}a{sv}", "o", on_create_vm, ACTION_CREATE }, /* or more: see authorize() */
     { "InitializeWritablePartition", "hts", "", on_initialize_writable_partition, ACTION_CREATE },
     { "CreateOrUpdateIdsig", "hh", "", on_create_or_update_idsig, ACTION_CREATE },
     { "GetVm", "s", "o", on_get_vm, NULL },
@@ -487,7 +487,7 @@ static const BusMethod methods[] = {
     { "GetCapabilities", "", "a{sv}", on_get_capabilities, NULL },
     { "IsFeatureEnabled", "s", "b", on_is_feature_enabled, NULL },
     { "GetSupportedOsList", "", "as", on_get_supported_os_list, NULL },
-    { "ValidateConfig", "sa{sh}", "a{sv}", on_validate_config, ACTION_CREATE_CUSTOM },
+    { "ValidateConfig", "sa{sh}", "a{sv}", on_validate_config, ACTION_CREATE }, /* the same */
     { "AllocateInstanceId", "", "ay", on_allocate_instance_id, ACTION_CREATE },
     { "ClaimInstance", "ay", "", on_claim_instance, ACTION_CREATE },
     { "RemoveInstance", "ay", "", on_remove_instance, NULL },

@@ -68,8 +68,8 @@ def add_modules(root, kernel_package, work):
 
 
 def build(directory, kernel_package):
-    """Makes it in @directory, once. Returns the path of its initramfs."""
-    initramfs = f'{directory}/initramfs'
+    """Makes it in @directory, once for each kernel. Returns the path of its initramfs."""
+    initramfs = f'{directory}/{os.path.basename(kernel_package)}.initramfs'
     if os.path.exists(initramfs):
         return initramfs
     os.makedirs(directory, exist_ok=True)
@@ -78,19 +78,15 @@ def build(directory, kernel_package):
         root = f'{work}/root'
         bootstrap(root, work)
         for name in NOT_NEEDED:
-            path = f'{root}/{name}'
-            shutil.rmtree(path) if os.path.isdir(path) else os.path.exists(path) and os.unlink(path)
+            run('rm', '-rf', f'{root}/{name}')
         add_modules(root, kernel_package, work)
         with open(f'{root}/etc/machine-id', 'w', encoding='ascii') as file:
             file.write('0123456789abcdef0123456789abcdef\n')
-        os.path.lexists(f'{root}/init') or os.symlink('sbin/init', f'{root}/init')
+        os.symlink('sbin/init', f'{root}/init')
         with open(f'{root}/etc/systemd/system/work.service', 'w', encoding='ascii') as file:
             file.write(WORK)
         run('systemctl', f'--root={root}', '--quiet', 'enable', 'work.service')
         run('systemctl', f'--root={root}', '--quiet', 'set-default', 'multi-user.target')
-        # It is the real root, not one that waits for another.
-        if os.path.exists(f'{root}/etc/initrd-release'):
-            os.unlink(f'{root}/etc/initrd-release')
         run('sh', '-ec', 'find . -print0 | sort -z | cpio -0 -o -H newc -R 0:0 --quiet >"$1"', 'sh',
             f'{work}/initramfs', cwd=root)
         os.rename(f'{work}/initramfs', initramfs)  # last: what is interrupted is begun anew

@@ -423,7 +423,6 @@ def test_a_guest_that_refuses_the_instance_says_where_it_is(user):
     user.call('run-app', 'probe.apk', '--extra-apk=probe.apk', '-d')
     user.wait_for_vm()
     user.call('kill', 'probe')
-    user.call('wait', 'probe')
     for words in (('--debug=full',), ()):
         output, error = user.call('run-app', 'probe.apk', *words, status=125)
         assert output == '', output

@@ -5,6 +5,7 @@ launcher checks."""
 import os
 import pty
 import re
+import select
 import sys
 import time
 
@@ -114,7 +115,8 @@ def on_terminal(command, answer):
             os._exit(127)
     text, end, answered = b'', time.monotonic() + DEADLINE, False
     try:
-        while time.monotonic() < end:
+        while True:
+            assert select.select([fd], [], [], max(0, end - time.monotonic()))[0], text
             text += os.read(fd, 4096)
             if b'Password:' in text and not answered:
                 answered = True
@@ -122,7 +124,7 @@ def on_terminal(command, answer):
     except OSError:
         pass  # the other end is closed
     finally:
-        os.close(fd)
+        os.close(fd)  # which hangs up on a command that is still there
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), text.decode(errors='replace')
 
 
